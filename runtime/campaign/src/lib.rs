@@ -1,0 +1,29 @@
+//! The plain types of a campaign: its settings file, search space, ideas, configurations and the
+//! records of its experiments.
+//!
+//! Nothing in this crate knows a clock, an actor or a network. Everything that a person or a model
+//! wrote is turned into a typed value here or answered with an [`InputError`] that names the file,
+//! the key, the value and what is allowed.
+
+pub mod configuration;
+pub mod error;
+pub mod experiment;
+pub mod idea;
+pub mod protocol;
+pub mod reader;
+pub mod settings;
+pub mod space;
+pub mod value;
+pub mod yaml;
+
+pub use configuration::{Configuration, Fingerprint};
+pub use error::InputError;
+pub use experiment::{
+    Disposition, ExperimentId, ExperimentRecord, Failure, FailureKind, Metrics, Origin, Outcome,
+    Priority, Status,
+};
+pub use idea::{Idea, RejectedIdea};
+pub use reader::ConfigurationReader;
+pub use settings::Settings;
+pub use space::{Dimension, Domain, Group, Point, Space};
+pub use value::Value;

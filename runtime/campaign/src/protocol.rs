@@ -1,0 +1,152 @@
+//! The worker protocol: JSON lines over a worker's standard input and output.
+//!
+//! The runtime writes [`Request`]s, the worker answers with [`Reply`]s. The first request is
+//! `load`, answered by `ready` or `failed`. At most one experiment trains at a time. A `train` is
+//! answered by any number of `progress` (one an epoch, and one at least every five seconds, which
+//! serves as the heartbeat) and exactly one `done` or `failed`. The end of the input means that the
+//! runtime is gone: the worker ends at once.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::configuration::Configuration;
+use crate::experiment::{ExperimentId, Failure, Metrics};
+
+/// The version that both sides must speak.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// What the worker trains with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum TrainerSpec {
+    /// Real training on a feature pack.
+    Candle {
+        /// The folder of the pack.
+        data: PathBuf,
+        /// `cpu` or `cuda:N`.
+        device: String,
+    },
+    /// A closed form or a table of results; its results are marked as such everywhere.
+    Surrogate {
+        /// The file with the closed form (`.json`) or the table (`.jsonl`, `.csv`).
+        file: PathBuf,
+        /// Simulated duration of an experiment.
+        seconds: f64,
+        /// Standard deviation of the noise on the objective, drawn from the experiment's seed.
+        noise_sd: f64,
+    },
+}
+
+impl TrainerSpec {
+    /// The name that stands in every record.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Candle { .. } => "candle",
+            Self::Surrogate { .. } => "surrogate",
+        }
+    }
+}
+
+/// One experiment to train.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainRequest {
+    /// Which experiment.
+    pub experiment: ExperimentId,
+    /// Which attempt at it, from 1.
+    pub attempt: u32,
+    /// The lease under which a result will be accepted; echoed in every reply.
+    pub fence: u64,
+    /// Active dimensions and the space's fixed keys, merged.
+    pub configuration: Configuration,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// The attempt's folder; the worker creates it.
+    pub directory: PathBuf,
+    /// Whether the sealed test split is evaluated too.
+    #[serde(default)]
+    pub evaluate_test: bool,
+}
+
+/// What the runtime asks of a worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
+pub enum Request {
+    /// Load the trainer and its data.
+    Load {
+        /// [`PROTOCOL_VERSION`].
+        version: u32,
+        /// The trainer.
+        trainer: TrainerSpec,
+    },
+    /// Train one experiment.
+    Train(TrainRequest),
+    /// Stop the running experiment; answered by its `failed` or `done`.
+    Cancel {
+        /// The lease to cancel; another one is left alone.
+        fence: u64,
+    },
+}
+
+/// What a worker answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// The trainer is loaded.
+    Ready {
+        /// [`PROTOCOL_VERSION`] of the worker.
+        version: u32,
+        /// Digest of the data it loaded.
+        data_digest: String,
+    },
+    /// A sign of life of the running experiment.
+    Progress {
+        /// The lease.
+        fence: u64,
+        /// Epochs finished.
+        epoch: u32,
+        /// Epochs in all.
+        epochs: u32,
+        /// Objective after the last epoch, when there is one.
+        objective: Option<f64>,
+    },
+    /// The experiment finished with metrics.
+    Done {
+        /// The lease.
+        fence: u64,
+        /// What was measured.
+        metrics: Metrics,
+    },
+    /// The experiment failed; without a fence, loading did.
+    Failed {
+        /// The lease.
+        fence: Option<u64>,
+        /// Why.
+        failure: Failure,
+        /// Whether it ended because of a `cancel`.
+        #[serde(default)]
+        cancelled: bool,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_and_replies_are_single_json_lines() {
+        let request = Request::Train(TrainRequest {
+            experiment: ExperimentId(3),
+            attempt: 1,
+            fence: 9,
+            configuration: Configuration::default().with("lr", 1e-3),
+            seed: 7,
+            directory: "a\nb".into(),
+            evaluate_test: false,
+        });
+        let line = serde_json::to_string(&request).unwrap();
+        assert!(!line.contains('\n'));
+        assert!(line.starts_with(r#"{"request":"train","experiment":3"#));
+        assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);
+    }
+}

@@ -1,0 +1,577 @@
+//! The search space: dimensions by group, their domains and conditions. Paper §3.1.
+//!
+//! A space file is YAML:
+//!
+//! ```yaml
+//! space: shoulder
+//! dimensions:
+//!   backbone:      {group: arch,  choices: [raw, spectra]}
+//!   loss:          {group: loss,  choices: [focal, bce]}
+//!   focal_gamma:   {group: loss,  range: [0.5, 5.0], when: {loss: focal}}
+//!   learning_rate: {group: train, range: [1.0e-5, 1.0e-2], scale: log}
+//!   batch_size:    {group: train, choices: [32, 64]}
+//! fixed:
+//!   model_dim: 32
+//! ```
+//!
+//! `when` names an earlier discrete dimension and the value or values under which this one is
+//! active. `fixed` keys are handed to the trainer with every configuration and are not searched.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::configuration::Configuration;
+use crate::error::InputError;
+use crate::value::Value;
+use crate::yaml;
+
+/// The four subspaces of the paper's equation 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Group {
+    /// Backbone, encoder, pooling.
+    Arch,
+    /// Loss and its parameters.
+    Loss,
+    /// Optimiser and schedule.
+    Train,
+    /// Sampling and augmentation.
+    Data,
+}
+
+/// The values that a dimension can take.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Domain {
+    /// Names.
+    Categorical(Vec<String>),
+    /// Whole numbers to choose from.
+    Integer(Vec<i64>),
+    /// A closed interval, linear or logarithmic.
+    Float {
+        /// Lower end, inclusive.
+        low: f64,
+        /// Upper end, inclusive.
+        high: f64,
+        /// Whether the dimension is uniform in its logarithm.
+        log: bool,
+    },
+}
+
+impl Domain {
+    /// Number of choices of a discrete domain; `None` for a float.
+    pub fn choices(&self) -> Option<usize> {
+        match self {
+            Self::Categorical(names) => Some(names.len()),
+            Self::Integer(integers) => Some(integers.len()),
+            Self::Float { .. } => None,
+        }
+    }
+
+    /// The allowed values in words, for errors and prompts.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Categorical(names) => format!("one of {}", names.join(", ")),
+            Self::Integer(integers) => {
+                let texts: Vec<String> = integers.iter().map(ToString::to_string).collect();
+                format!("one of {}", texts.join(", "))
+            }
+            Self::Float { low, high, log } => format!(
+                "a number from {} to {}{}",
+                Value::Float(*low),
+                Value::Float(*high),
+                if *log { " (log scale)" } else { "" }
+            ),
+        }
+    }
+
+    /// The coordinate of a value: its index among the choices, or its unit position in the range.
+    /// `None` when the value is not in the domain.
+    pub fn encode(&self, value: &Value) -> Option<f64> {
+        #[allow(clippy::cast_precision_loss)]
+        let index = |position: Option<usize>| position.map(|index| index as f64);
+        match self {
+            Self::Categorical(names) => {
+                let text = value.as_text()?;
+                index(names.iter().position(|name| name == text))
+            }
+            Self::Integer(integers) => {
+                let Value::Integer(integer) = value else {
+                    return None;
+                };
+                index(integers.iter().position(|choice| choice == integer))
+            }
+            Self::Float { low, high, log } => {
+                let float = value.as_f64().filter(|float| float.is_finite())?;
+                if float < *low || float > *high {
+                    return None;
+                }
+                Some(if *log {
+                    (float / low).ln() / (high / low).ln()
+                } else {
+                    (float - low) / (high - low)
+                })
+            }
+        }
+    }
+
+    /// The value at a coordinate; the inverse of [`Domain::encode`] up to rounding of floats to
+    /// six significant digits. Coordinates outside the domain are clamped into it.
+    pub fn decode(&self, coordinate: f64) -> Value {
+        match self {
+            Self::Categorical(names) => {
+                Value::Text(names[clamp_index(coordinate, names.len())].clone())
+            }
+            Self::Integer(integers) => {
+                Value::Integer(integers[clamp_index(coordinate, integers.len())])
+            }
+            Self::Float { low, high, log } => {
+                let unit = coordinate.clamp(0.0, 1.0);
+                let float = if *log {
+                    low * (high / low).powf(unit)
+                } else {
+                    low + unit * (high - low)
+                };
+                Value::Float(six_digits(float).clamp(*low, *high))
+            }
+        }
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn clamp_index(coordinate: f64, choices: usize) -> usize {
+    (coordinate.max(0.0).round() as usize).min(choices - 1)
+}
+
+/// Rounds to six significant digits, so that what a person reads is what was trained.
+fn six_digits(float: f64) -> f64 {
+    format!("{float:.5e}").parse().unwrap_or(float)
+}
+
+/// Under which values of an earlier dimension another one is active.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Condition {
+    /// Position of the discrete dimension that decides.
+    pub parent: usize,
+    /// Its choices, by index, under which the dimension is active.
+    pub choices: Vec<usize>,
+}
+
+/// One axis of the space.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dimension {
+    /// The key in ideas and configurations.
+    pub name: String,
+    /// Its subspace.
+    pub group: Group,
+    /// Its values.
+    pub domain: Domain,
+    /// All must hold for the dimension to be active.
+    pub conditions: Vec<Condition>,
+}
+
+/// A configuration in coordinates: one entry a dimension, in the space's order; the index of a
+/// discrete choice, the unit position of a float, `NaN` where the dimension is not active.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Point(pub Vec<f64>);
+
+impl Point {
+    /// Whether a dimension is active.
+    pub fn is_active(&self, dimension: usize) -> bool {
+        !self.0[dimension].is_nan()
+    }
+
+    /// The index of a discrete choice; `None` where the dimension is not active.
+    pub fn choice(&self, dimension: usize) -> Option<usize> {
+        let coordinate = self.0[dimension];
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        (!coordinate.is_nan()).then_some(coordinate as usize)
+    }
+}
+
+/// The configuration space of a campaign.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Space {
+    /// Its name.
+    pub name: String,
+    /// Its axes, in the file's order; conditions look only backwards.
+    pub dimensions: Vec<Dimension>,
+    /// Keys that every configuration carries and no policy searches.
+    pub fixed: BTreeMap<String, Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpaceFile {
+    space: String,
+    dimensions: yaml::Mapping,
+    #[serde(default)]
+    fixed: BTreeMap<String, Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DimensionFile {
+    group: Group,
+    choices: Option<Vec<Value>>,
+    range: Option<[f64; 2]>,
+    scale: Option<Scale>,
+    #[serde(default)]
+    when: BTreeMap<String, OneOrMany>,
+}
+
+#[derive(Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Scale {
+    Linear,
+    Log,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    Many(Vec<Value>),
+    One(Value),
+}
+
+impl Space {
+    /// Reads a space file.
+    ///
+    /// # Errors
+    /// An [`InputError`] that names the file, the dimension and the mistake.
+    pub fn read(file: &Path) -> Result<Self, InputError> {
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            InputError::new(format!("the space file can't be read: {error}"))
+                .in_file(file)
+                .hint("`[space] file` is relative to the campaign file")
+        })?;
+        Self::parse(&text).map_err(|error| error.in_file(file))
+    }
+
+    /// Parses the text of a space file.
+    ///
+    /// # Errors
+    /// An [`InputError`] that names the dimension and the mistake.
+    pub fn parse(text: &str) -> Result<Self, InputError> {
+        let file: SpaceFile = yaml::parse(text)?;
+        let mut space = Self {
+            name: file.space,
+            dimensions: Vec::new(),
+            fixed: file.fixed,
+        };
+        for (name, body) in file.dimensions {
+            let name = name
+                .as_str()
+                .ok_or_else(|| InputError::new("the name of a dimension must be text"))?
+                .to_owned();
+            let dimension = space
+                .dimension(&name, &body)
+                .map_err(|error| error.at_key(format!("dimensions.{name}")))?;
+            space.dimensions.push(dimension);
+        }
+        if space.dimensions.is_empty() {
+            return Err(InputError::new("has no dimension").at_key("dimensions"));
+        }
+        if let Some(name) = space
+            .fixed
+            .keys()
+            .find(|name| space.position(name).is_some())
+        {
+            return Err(InputError::new("is a dimension too").at_key(format!("fixed.{name}")));
+        }
+        Ok(space)
+    }
+
+    fn dimension(&self, name: &str, body: &yaml::Yaml) -> Result<Dimension, InputError> {
+        if RESERVED.contains(&name) {
+            return Err(InputError::new("is a reserved key of ideas"));
+        }
+        // Through text once more, so that the error says which key is wrong.
+        let body: DimensionFile = yaml::parse(&yaml::write(body)?)?;
+        let domain = match (body.choices, body.range) {
+            (Some(choices), None) => {
+                if body.scale.is_some() {
+                    return Err(InputError::new("`scale` goes with `range`, not `choices`"));
+                }
+                discrete(&choices)?
+            }
+            (None, Some([low, high])) => {
+                let log = body.scale == Some(Scale::Log);
+                if !(low.is_finite() && high.is_finite() && low < high) {
+                    return Err(InputError::new(format!(
+                        "range [{low}, {high}] must go from low to high"
+                    )));
+                }
+                if log && low <= 0.0 {
+                    return Err(InputError::new("a log range must begin above 0"));
+                }
+                Domain::Float { low, high, log }
+            }
+            _ => return Err(InputError::new("needs either `choices` or `range`")),
+        };
+        let conditions = body
+            .when
+            .into_iter()
+            .map(|(parent, values)| self.condition(&parent, values))
+            .collect::<Result<_, _>>()?;
+        Ok(Dimension {
+            name: name.to_owned(),
+            group: body.group,
+            domain,
+            conditions,
+        })
+    }
+
+    fn condition(&self, parent: &str, values: OneOrMany) -> Result<Condition, InputError> {
+        let position = self.position(parent).ok_or_else(|| {
+            InputError::new(format!(
+                "`when` names `{parent}`, which stands nowhere above"
+            ))
+        })?;
+        let domain = &self.dimensions[position].domain;
+        let values = match values {
+            OneOrMany::Many(values) => values,
+            OneOrMany::One(value) => vec![value],
+        };
+        let choices = values
+            .iter()
+            .map(|value| {
+                domain
+                    .choices()
+                    .and_then(|_| domain.encode(value))
+                    .map(|index| clamp_index(index, usize::MAX))
+                    .ok_or_else(|| {
+                        InputError::new(format!(
+                            "`when` asks for {parent}: {value}; it takes {}",
+                            domain.describe()
+                        ))
+                    })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Condition {
+            parent: position,
+            choices,
+        })
+    }
+
+    /// The position of a dimension by name.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.dimensions
+            .iter()
+            .position(|dimension| dimension.name == name)
+    }
+
+    /// Whether a dimension is active, given the coordinates of the earlier ones.
+    pub fn is_active(&self, dimension: usize, earlier: &[f64]) -> bool {
+        self.dimensions[dimension]
+            .conditions
+            .iter()
+            .all(|condition| {
+                let coordinate = earlier[condition.parent];
+                !coordinate.is_nan()
+                    && condition
+                        .choices
+                        .contains(&clamp_index(coordinate, usize::MAX))
+            })
+    }
+
+    /// Number of valid discrete assignments: the paper's equation 2.
+    pub fn discrete_cardinality(&self) -> u64 {
+        self.count_from(0, &mut Vec::new())
+    }
+
+    fn count_from(&self, position: usize, earlier: &mut Vec<f64>) -> u64 {
+        let Some(dimension) = self.dimensions.get(position) else {
+            return 1;
+        };
+        let choices = match dimension.domain.choices() {
+            Some(choices) if self.is_active(position, earlier) => choices,
+            _ => {
+                earlier.push(f64::NAN);
+                let count = self.count_from(position + 1, earlier);
+                earlier.pop();
+                return count;
+            }
+        };
+        let decides = self.dimensions[position + 1..].iter().any(|later| {
+            later.domain.choices().is_some()
+                && later.conditions.iter().any(|when| when.parent == position)
+        });
+        #[allow(clippy::cast_precision_loss)]
+        let mut branch = |choice: usize| {
+            earlier.push(choice as f64);
+            let count = self.count_from(position + 1, earlier);
+            earlier.pop();
+            count
+        };
+        if decides {
+            (0..choices).map(branch).sum()
+        } else {
+            choices as u64 * branch(0)
+        }
+    }
+
+    /// The coordinates of a configuration that [`Space::validate`] accepts.
+    ///
+    /// # Errors
+    /// As [`Space::validate`].
+    pub fn encode(&self, configuration: &Configuration) -> Result<Point, InputError> {
+        let mut errors = Vec::new();
+        let point = self.encode_or_errors(configuration, &mut errors);
+        errors.into_iter().next().map_or(Ok(point), Err)
+    }
+
+    /// Everything that is wrong with a configuration: unknown keys, values that are not allowed,
+    /// active dimensions that are missing, and values for dimensions that are not active.
+    pub fn validate(&self, configuration: &Configuration) -> Vec<InputError> {
+        let mut errors = Vec::new();
+        self.encode_or_errors(configuration, &mut errors);
+        errors
+    }
+
+    fn encode_or_errors(
+        &self,
+        configuration: &Configuration,
+        errors: &mut Vec<InputError>,
+    ) -> Point {
+        for key in configuration.values.keys() {
+            if self.position(key).is_none() {
+                let names = self
+                    .dimensions
+                    .iter()
+                    .map(|dimension| dimension.name.as_str());
+                let what = if self.fixed.contains_key(key) {
+                    "is fixed in this campaign and can't be proposed"
+                } else {
+                    "is not a dimension of this space"
+                };
+                errors.push(InputError::new(what).at_key(key).hint_nearest(key, names));
+            }
+        }
+        let mut point = Vec::with_capacity(self.dimensions.len());
+        for (position, dimension) in self.dimensions.iter().enumerate() {
+            let name = &dimension.name;
+            let active = self.is_active(position, &point);
+            let coordinate = match (configuration.get(name), active) {
+                (Some(value), true) => dimension.domain.encode(value).unwrap_or_else(|| {
+                    errors.push(
+                        InputError::new(format!("`{value}` is not allowed"))
+                            .at_key(name)
+                            .hint(format!("allowed: {}", dimension.domain.describe())),
+                    );
+                    f64::NAN
+                }),
+                (None, true) => {
+                    errors.push(
+                        InputError::new("is missing")
+                            .at_key(name)
+                            .hint(format!("allowed: {}", dimension.domain.describe())),
+                    );
+                    f64::NAN
+                }
+                (Some(_), false) => {
+                    errors.push(
+                        InputError::new(format!(
+                            "is set, but has an effect only when {}",
+                            self.describe_conditions(dimension)
+                        ))
+                        .at_key(name)
+                        .hint("leave it out"),
+                    );
+                    f64::NAN
+                }
+                (None, false) => f64::NAN,
+            };
+            point.push(coordinate);
+        }
+        Point(point)
+    }
+
+    /// The conditions of a dimension in words.
+    pub fn describe_conditions(&self, dimension: &Dimension) -> String {
+        let texts: Vec<String> = dimension
+            .conditions
+            .iter()
+            .map(|condition| {
+                let parent = &self.dimensions[condition.parent];
+                let values: Vec<String> = condition
+                    .choices
+                    .iter()
+                    .map(|choice| {
+                        #[allow(clippy::cast_precision_loss)]
+                        parent.domain.decode(*choice as f64).to_string()
+                    })
+                    .collect();
+                format!("{} is {}", parent.name, values.join(" or "))
+            })
+            .collect();
+        texts.join(" and ")
+    }
+
+    /// The configuration at a point; coordinates of dimensions that are not active are ignored.
+    pub fn decode(&self, point: &Point) -> Configuration {
+        let mut active = Vec::with_capacity(self.dimensions.len());
+        let mut configuration = Configuration::default();
+        for (position, dimension) in self.dimensions.iter().enumerate() {
+            let coordinate = point.0[position];
+            if coordinate.is_nan() || !self.is_active(position, &active) {
+                active.push(f64::NAN);
+                continue;
+            }
+            active.push(coordinate);
+            configuration
+                .values
+                .insert(dimension.name.clone(), dimension.domain.decode(coordinate));
+        }
+        configuration
+    }
+
+    /// A configuration with the fixed keys added: what the trainer is given.
+    pub fn complete(&self, configuration: &Configuration) -> Configuration {
+        let mut complete = configuration.clone();
+        for (name, value) in &self.fixed {
+            complete.values.insert(name.clone(), value.clone());
+        }
+        complete
+    }
+
+    /// The identity of the space: equal for equal dimensions and fixed keys, whatever the layout
+    /// of the file.
+    pub fn digest(&self) -> String {
+        let text = format!("{:?} {:?}", self.dimensions, self.fixed);
+        blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
+    }
+}
+
+/// Keys of an idea that are not dimensions.
+pub const RESERVED: [&str; 4] = ["idea_name", "priority", "rationale", "replicate_of"];
+
+fn discrete(choices: &[Value]) -> Result<Domain, InputError> {
+    if choices.is_empty() {
+        return Err(InputError::new("`choices` is empty"));
+    }
+    for (index, value) in choices.iter().enumerate() {
+        if choices[..index].contains(value) {
+            return Err(InputError::new(format!("`choices` holds {value} twice")));
+        }
+    }
+    let names: Option<Vec<String>> = choices
+        .iter()
+        .map(|value| value.as_text().map(str::to_owned))
+        .collect();
+    let integers: Option<Vec<i64>> = choices
+        .iter()
+        .map(|value| match value {
+            Value::Integer(integer) => Some(*integer),
+            _ => None,
+        })
+        .collect();
+    names
+        .map(Domain::Categorical)
+        .or(integers.map(Domain::Integer))
+        .ok_or_else(|| InputError::new("`choices` must be all names or all whole numbers"))
+}
+
+#[cfg(test)]
+mod tests;

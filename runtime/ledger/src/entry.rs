@@ -1,0 +1,173 @@
+//! What is written into the ledger, and the news of it.
+
+use orze_campaign::{
+    Configuration, Disposition, ExperimentId, ExperimentRecord, Origin, Outcome, Priority,
+};
+use serde::{Deserialize, Serialize};
+
+/// An experiment that passed validation and deduplication.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewExperiment {
+    /// `researcher/cycle/index`, or `sweep/parent/index`: the same proposal is admitted once,
+    /// however often it is written.
+    pub origin_key: String,
+    /// The name that its author gave it.
+    pub name: String,
+    /// Its author.
+    pub researcher: String,
+    /// Idea, sweep or replicate.
+    pub kind: Origin,
+    /// The base of a sweep or replicate.
+    pub parent: Option<ExperimentId>,
+    /// Priority in the queue.
+    pub priority: Priority,
+    /// The active dimensions.
+    pub configuration: Configuration,
+    /// The seed it trains with.
+    pub seed: u64,
+    /// Why its author proposed it.
+    pub rationale: Option<String>,
+}
+
+/// Why a proposal was not admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RejectionKind {
+    /// A key, type or value is not allowed by the space.
+    Schema,
+    /// Near-identical to an experiment that exists.
+    Duplicate,
+}
+
+impl RejectionKind {
+    /// The name as the ledger writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Schema => "schema",
+            Self::Duplicate => "duplicate",
+        }
+    }
+}
+
+/// A proposal that was not admitted.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Rejection {
+    /// As in [`NewExperiment`].
+    pub origin_key: String,
+    /// Its author.
+    pub researcher: String,
+    /// Its name.
+    pub name: String,
+    /// The class of the reason.
+    pub kind: RejectionKind,
+    /// The reason in words, for its author.
+    pub reason: String,
+    /// The experiment it is near-identical to.
+    pub duplicate_of: Option<ExperimentId>,
+}
+
+/// The right to run one attempt at an experiment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The experiment.
+    pub experiment: ExperimentId,
+    /// The attempt, from 1; names the attempt's folder.
+    pub attempt: u32,
+    /// Grows with every lease of the campaign, over all its runs; a result is accepted only under
+    /// the newest fence of its experiment.
+    pub fence: u64,
+    /// The slot that holds it.
+    pub slot: u32,
+}
+
+/// A worker process, recorded so that the next run can recognise and end what this one left
+/// behind: by its number, its start time and the token in its environment, never by name alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunningWorker {
+    /// Unique to the process; stands in its environment.
+    pub token: String,
+    /// Its slot.
+    pub slot: u32,
+    /// Its process number, which is its process group too.
+    pub pid: u32,
+    /// Its start in clock ticks since boot, from `/proc`.
+    pub start_ticks: u64,
+}
+
+/// One thing to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// Admit an experiment to the queue.
+    Admit(NewExperiment),
+    /// Remember a rejected proposal.
+    Reject(Rejection),
+    /// A researcher has finished a cycle; its random numbers go on from the next.
+    CycleEnded {
+        /// The researcher.
+        researcher: String,
+        /// The cycle, from 1.
+        cycle: u64,
+    },
+    /// A slot has taken an experiment.
+    Lease {
+        /// The lease.
+        lease: Lease,
+        /// Microseconds for which the slot had nothing to do while the queue was not empty.
+        idle_us: Option<u64>,
+    },
+    /// An attempt has ended.
+    Finish {
+        /// Under this lease.
+        lease: Lease,
+        /// With this outcome, already checked against the metric's range.
+        outcome: Outcome,
+    },
+    /// A lease is handed back unfinished; the attempt is not held against the experiment.
+    Return {
+        /// The lease.
+        lease: Lease,
+        /// Why.
+        reason: String,
+    },
+    /// A worker process was started.
+    WorkerStarted(RunningWorker),
+    /// A worker process is gone.
+    WorkerEnded {
+        /// Its token.
+        token: String,
+    },
+    /// Anything else worth remembering: a slot's quarantine, the end of a run.
+    Note {
+        /// Snake-case kind of the event.
+        kind: &'static str,
+        /// JSON details.
+        body: serde_json::Value,
+    },
+}
+
+/// What a committed entry came to. An entry that changed nothing because it had been written
+/// before gives the same news again.
+#[derive(Debug, Clone, PartialEq)]
+pub enum News {
+    /// The experiment is in the queue.
+    Admitted(Box<ExperimentRecord>),
+    /// The proposal is not.
+    Rejected(Rejection),
+    /// The slot holds the experiment.
+    Leased(Lease),
+    /// The attempt has ended.
+    Finished {
+        /// Its lease.
+        lease: Lease,
+        /// What becomes of the experiment.
+        disposition: Disposition,
+        /// The experiment as it now stands.
+        record: Box<ExperimentRecord>,
+    },
+    /// The experiment is back in the queue, unfinished.
+    Returned(Lease),
+    /// The result or return came under a fence that is no longer current, and changed nothing.
+    Stale(Lease),
+    /// Recorded; nobody needs to act on it.
+    Noted,
+}

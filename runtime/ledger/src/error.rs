@@ -1,0 +1,25 @@
+//! What can go wrong with a ledger.
+
+use orze_campaign::InputError;
+
+/// An error of the ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The folder or file given is not one that can be used: a person has to act.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// A later opening has taken the ledger over; this writer must stop.
+    #[error("another runtime has taken over this campaign (epoch {theirs}, ours was {ours})")]
+    Fenced {
+        /// The epoch that this writer opened.
+        ours: i64,
+        /// The epoch found in the ledger.
+        theirs: i64,
+    },
+    /// SQLite failed: disk full, disk error, corrupt file.
+    #[error("the ledger could not be written or read: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A stored value can't be read back.
+    #[error("the ledger holds a value that can't be read: {0}")]
+    Corrupt(String),
+}

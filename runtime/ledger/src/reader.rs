@@ -1,0 +1,322 @@
+//! Reading a ledger: beside the runtime that writes it, or after it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use orze_campaign::{ExperimentId, ExperimentRecord, InputError, Status};
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, OpenFlags, Row};
+use serde::de::DeserializeOwned;
+
+use crate::entry::RunningWorker;
+use crate::error::LedgerError;
+use crate::schema::{self, LEDGER_FILE};
+
+/// A read-only view of a campaign's ledger.
+#[derive(Debug)]
+pub struct Reader {
+    connection: Connection,
+    file: PathBuf,
+}
+
+/// Sums over all runs of a campaign.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct RunTotals {
+    /// Number of runs.
+    pub runs: u64,
+    /// Seconds for which a runtime was up.
+    pub up_seconds: f64,
+    /// Seconds of training over all slots.
+    pub train_seconds: f64,
+}
+
+/// What the actors rebuild themselves from.
+#[derive(Debug, Default)]
+pub struct Resume {
+    /// Every experiment, by id.
+    pub records: Vec<ExperimentRecord>,
+    /// The fence under which each running experiment is held.
+    pub fences: HashMap<ExperimentId, u64>,
+    /// The last finished cycle of each researcher.
+    pub cycles: HashMap<String, u64>,
+    /// The last event that this view includes.
+    pub seq: i64,
+}
+
+impl Reader {
+    /// Opens the ledger of a campaign's folder for reading.
+    ///
+    /// # Errors
+    /// [`LedgerError::Input`] when there is none or it is no ledger.
+    pub fn open(folder: &Path) -> Result<Self, LedgerError> {
+        let file = folder.join(LEDGER_FILE);
+        if !file.exists() {
+            return Err(InputError::new("there is no campaign here yet")
+                .in_file(folder)
+                .hint("run `orze-runtime --config FILE` first, or name its folder with `--dir`")
+                .into());
+        }
+        let connection = Connection::open_with_flags(
+            &file,
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )
+        .map_err(|error| schema::not_a_ledger(&file, &error))?;
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        if schema::version(&connection, &file)? == 0 {
+            return Err(InputError::new("holds no campaign").in_file(&file).into());
+        }
+        Ok(Self { connection, file })
+    }
+
+    /// Every experiment, by id.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn records(&self) -> Result<Vec<ExperimentRecord>, LedgerError> {
+        let mut statement = self
+            .connection
+            .prepare_cached(&format!("{SELECT_RECORD} ORDER BY id"))?;
+        let mut rows = statement.query([])?;
+        let mut records = Vec::new();
+        while let Some(row) = rows.next()? {
+            records.push(record(row)?);
+        }
+        Ok(records)
+    }
+
+    /// Everything that the actors rebuild themselves from, as of one moment.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn resume(&self) -> Result<Resume, LedgerError> {
+        let snapshot = self.connection.unchecked_transaction()?;
+        let mut resume = Resume {
+            records: self.records()?,
+            seq: self.last_seq()?,
+            ..Resume::default()
+        };
+        let mut fences =
+            snapshot.prepare("SELECT id, fence FROM experiments WHERE status = 'running'")?;
+        let mut rows = fences.query([])?;
+        while let Some(row) = rows.next()? {
+            resume
+                .fences
+                .insert(ExperimentId(unsigned(row, "id")?), unsigned(row, "fence")?);
+        }
+        let mut cycles = snapshot.prepare("SELECT name, cycle FROM researchers")?;
+        let mut rows = cycles.query([])?;
+        while let Some(row) = rows.next()? {
+            resume
+                .cycles
+                .insert(row.get("name")?, unsigned(row, "cycle")?);
+        }
+        Ok(resume)
+    }
+
+    /// The number of the last event.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn last_seq(&self) -> Result<i64, LedgerError> {
+        Ok(self
+            .connection
+            .query_row("SELECT coalesce(max(seq), 0) FROM events", [], |row| {
+                row.get(0)
+            })?)
+    }
+
+    /// Number of experiments by status.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn counts(&self) -> Result<HashMap<Status, u64>, LedgerError> {
+        counts(&self.connection)
+    }
+
+    /// Number of rejected proposals by kind of reason.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn rejections(&self) -> Result<BTreeMap<String, usize>, LedgerError> {
+        let mut statement = self
+            .connection
+            .prepare("SELECT kind, count(*) AS n FROM rejections GROUP BY kind")?;
+        let mut rows = statement.query([])?;
+        let mut rejections = BTreeMap::new();
+        while let Some(row) = rows.next()? {
+            rejections.insert(row.get("kind")?, as_usize(unsigned(row, "n")?));
+        }
+        Ok(rejections)
+    }
+
+    /// Microseconds for which slots stood idle while the queue was not empty, one entry a lease.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn idle_us(&self) -> Result<Vec<u64>, LedgerError> {
+        let mut statement = self.connection.prepare(
+            "SELECT json_extract(body, '$.idle_us') AS idle_us FROM events
+             WHERE kind = 'leased' AND idle_us IS NOT NULL",
+        )?;
+        let mut rows = statement.query([])?;
+        let mut idle = Vec::new();
+        while let Some(row) = rows.next()? {
+            idle.push(unsigned(row, "idle_us")?);
+        }
+        Ok(idle)
+    }
+
+    /// Sums over all runs.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn totals(&self) -> Result<RunTotals, LedgerError> {
+        totals(&self.connection)
+    }
+
+    /// A line of the ledger's identity, such as `campaign`.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn identity(&self, key: &str) -> Result<Option<String>, LedgerError> {
+        Ok(schema::meta(&self.connection, key)?)
+    }
+
+    /// The last events as `(milliseconds since 1970, experiment, kind, JSON body)`, newest first.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn last_events(
+        &self,
+        limit: u32,
+    ) -> Result<Vec<(i64, Option<u64>, String, String)>, LedgerError> {
+        let mut statement = self.connection.prepare(
+            "SELECT at_ms, experiment, kind, body FROM events ORDER BY seq DESC LIMIT ?1",
+        )?;
+        let mut rows = statement.query([limit])?;
+        let mut events = Vec::new();
+        while let Some(row) = rows.next()? {
+            let experiment: Option<i64> = row.get("experiment")?;
+            events.push((
+                row.get("at_ms")?,
+                experiment.and_then(|id| u64::try_from(id).ok()),
+                row.get("kind")?,
+                row.get("body")?,
+            ));
+        }
+        Ok(events)
+    }
+
+    /// The file.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+}
+
+pub(crate) const SELECT_RECORD: &str = "SELECT * FROM experiments";
+
+/// One row of `experiments` as a record.
+pub(crate) fn record(row: &Row<'_>) -> Result<ExperimentRecord, LedgerError> {
+    let parent: Option<i64> = row.get("parent")?;
+    let slot: Option<u32> = row.get("slot")?;
+    let failure: Option<String> = row.get("failure")?;
+    Ok(ExperimentRecord {
+        id: ExperimentId(unsigned(row, "id")?),
+        name: row.get("name")?,
+        attempt: row.get("attempt")?,
+        researcher: row.get("researcher")?,
+        kind: named(row, "kind")?,
+        parent: parent
+            .and_then(|parent| u64::try_from(parent).ok())
+            .map(ExperimentId),
+        status: named(row, "status")?,
+        priority: named(row, "priority")?,
+        config: json(row, "config")?,
+        seed: unsigned(row, "seed")?,
+        objective: row.get("objective")?,
+        metrics: json(row, "metrics")?,
+        failure: failure
+            .map(|text| serde_json::from_str(&text))
+            .transpose()
+            .map_err(|error| LedgerError::Corrupt(format!("failure: {error}")))?,
+        treatments: json(row, "treatments")?,
+        plugin_digests: json(row, "digests")?,
+        trainer: row.get("trainer")?,
+        rationale: row.get("rationale")?,
+        slot,
+        created_at_ms: row.get("created_at_ms")?,
+        started_at_ms: row.get("started_at_ms")?,
+        finished_at_ms: row.get("finished_at_ms")?,
+        train_seconds: row.get("train_seconds")?,
+    })
+}
+
+fn json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> Result<T, LedgerError> {
+    let text: String = row.get(column)?;
+    serde_json::from_str(&text).map_err(|error| LedgerError::Corrupt(format!("{column}: {error}")))
+}
+
+fn named<T: std::str::FromStr>(row: &Row<'_>, column: &str) -> Result<T, LedgerError> {
+    let text: String = row.get(column)?;
+    text.parse()
+        .map_err(|_| LedgerError::Corrupt(format!("{column}: `{text}`")))
+}
+
+fn unsigned(row: &Row<'_>, column: &str) -> Result<u64, LedgerError> {
+    let value: i64 = get(row, column)?;
+    u64::try_from(value).map_err(|_| LedgerError::Corrupt(format!("{column}: {value}")))
+}
+
+fn get<T: FromSql>(row: &Row<'_>, column: &str) -> Result<T, LedgerError> {
+    Ok(row.get(column)?)
+}
+
+fn as_usize(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+pub(crate) fn counts(connection: &Connection) -> Result<HashMap<Status, u64>, LedgerError> {
+    let mut statement =
+        connection.prepare("SELECT status, count(*) AS n FROM experiments GROUP BY status")?;
+    let mut rows = statement.query([])?;
+    let mut counts = HashMap::new();
+    while let Some(row) = rows.next()? {
+        counts.insert(named(row, "status")?, unsigned(row, "n")?);
+    }
+    Ok(counts)
+}
+
+#[allow(clippy::cast_precision_loss)]
+pub(crate) fn totals(connection: &Connection) -> Result<RunTotals, LedgerError> {
+    let (runs, up_ms): (i64, i64) = connection.query_row(
+        "SELECT count(*), coalesce(sum(max(0, seen_at_ms - started_at_ms)), 0) FROM runs",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let train_seconds: f64 = connection.query_row(
+        "SELECT coalesce(sum(train_seconds), 0.0) FROM experiments",
+        [],
+        |row| row.get(0),
+    )?;
+    Ok(RunTotals {
+        runs: u64::try_from(runs).unwrap_or(0),
+        up_seconds: up_ms as f64 / 1000.0,
+        train_seconds,
+    })
+}
+
+pub(crate) fn workers(connection: &Connection) -> Result<Vec<RunningWorker>, LedgerError> {
+    let mut statement =
+        connection.prepare("SELECT token, slot, pid, start_ticks FROM workers")?;
+    let mut rows = statement.query([])?;
+    let mut workers = Vec::new();
+    while let Some(row) = rows.next()? {
+        workers.push(RunningWorker {
+            token: row.get("token")?,
+            slot: row.get("slot")?,
+            pid: row.get("pid")?,
+            start_ticks: unsigned(row, "start_ticks")?,
+        });
+    }
+    Ok(workers)
+}

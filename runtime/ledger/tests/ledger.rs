@@ -1,0 +1,296 @@
+//! The ledger on a real SQLite file.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use orze_campaign::{
+    Configuration, Disposition, ExperimentId, Failure, FailureKind, Metrics, Origin, Outcome,
+    Priority, Status,
+};
+use orze_ledger::{
+    Entry, Identity, Lease, Ledger, LedgerError, LedgerSettings, NewExperiment, News, Reader,
+    Rejection, RejectionKind, RunningWorker,
+};
+
+fn settings() -> LedgerSettings {
+    LedgerSettings {
+        identity: Identity {
+            campaign: "test".into(),
+            space: "s1".into(),
+            trainer: "surrogate".into(),
+            data: "d1".into(),
+            objective: "objective".into(),
+        },
+        digests: BTreeMap::from([("data".into(), "d1".into())]),
+        attempts: 2,
+    }
+}
+
+fn open(folder: &Path) -> Ledger {
+    Ledger::open(folder, settings(), 1_000).unwrap()
+}
+
+fn idea(key: &str) -> Entry {
+    Entry::Admit(NewExperiment {
+        origin_key: key.to_owned(),
+        name: format!("idea {key}"),
+        researcher: "scout".to_owned(),
+        kind: Origin::Idea,
+        parent: None,
+        priority: Priority::High,
+        configuration: Configuration::default().with("lr", 1e-3).with("x", key),
+        seed: 5,
+        rationale: Some("why".to_owned()),
+    })
+}
+
+fn lease(ledger: &Ledger, experiment: u64, attempt: u32, count: u64) -> Lease {
+    Lease {
+        experiment: ExperimentId(experiment),
+        attempt,
+        fence: (ledger.epoch() << 32) + count,
+        slot: 0,
+    }
+}
+
+fn leased(lease: Lease) -> Entry {
+    Entry::Lease {
+        lease,
+        idle_us: Some(40),
+    }
+}
+
+fn completed(objective: f64) -> Outcome {
+    Outcome::Completed(Metrics {
+        objective,
+        values: BTreeMap::from([("objective".into(), objective)]),
+        train_seconds: 0.5,
+    })
+}
+
+fn lost() -> Outcome {
+    Outcome::Failed(Failure::new(FailureKind::WorkerLost, "gone"))
+}
+
+fn finish(lease: Lease, outcome: Outcome) -> Entry {
+    Entry::Finish { lease, outcome }
+}
+
+fn one(ledger: &mut Ledger, entry: Entry) -> News {
+    ledger.commit(&[entry], 2_000).unwrap().0.remove(0)
+}
+
+#[test]
+fn a_life_is_recorded_and_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = open(folder.path());
+    assert!(matches!(one(&mut ledger, idea("a")), News::Admitted(record) if record.id.0 == 1));
+    let lease = lease(&ledger, 1, 1, 1);
+    assert_eq!(one(&mut ledger, leased(lease)), News::Leased(lease));
+    let News::Finished {
+        disposition,
+        record,
+        ..
+    } = one(&mut ledger, finish(lease, completed(0.7)))
+    else {
+        panic!("not finished");
+    };
+    assert_eq!(disposition, Disposition::Complete);
+    let reader = Reader::open(folder.path()).unwrap();
+    assert_eq!(reader.records().unwrap(), [*record]);
+    let record = &reader.records().unwrap()[0];
+    assert_eq!(record.status, Status::Completed);
+    assert_eq!(record.objective, Some(0.7));
+    assert_eq!(record.config.get("lr"), Some(&1e-3.into()));
+    assert_eq!(record.finished_at_ms, Some(2_000));
+    assert_eq!(reader.idle_us().unwrap(), [40]);
+}
+
+#[test]
+fn writing_everything_twice_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = open(folder.path());
+    let lease = lease(&ledger, 1, 1, 1);
+    let rejection = Entry::Reject(Rejection {
+        origin_key: "scout/1/1".into(),
+        researcher: "scout".into(),
+        name: "again".into(),
+        kind: RejectionKind::Duplicate,
+        reason: "near-identical to 000001".into(),
+        duplicate_of: Some(ExperimentId(1)),
+    });
+    let batch = [
+        idea("a"),
+        rejection,
+        leased(lease),
+        finish(lease, completed(0.7)),
+    ];
+    ledger.commit(&batch, 2_000).unwrap();
+    let reader = Reader::open(folder.path()).unwrap();
+    let before = reader.records().unwrap();
+    let (news, _) = ledger.commit(&batch, 9_000).unwrap();
+    assert_eq!(reader.records().unwrap(), before);
+    assert_eq!(reader.rejections().unwrap().values().sum::<usize>(), 1);
+    assert!(matches!(news[3], News::Stale(_)));
+}
+
+#[test]
+fn a_result_counts_only_under_the_newest_fence() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = open(folder.path());
+    one(&mut ledger, idea("a"));
+    let old = lease(&ledger, 1, 1, 1);
+    let new = lease(&ledger, 1, 2, 2);
+    one(&mut ledger, leased(old));
+    one(
+        &mut ledger,
+        Entry::Return {
+            lease: old,
+            reason: "slot lost".into(),
+        },
+    );
+    // Late: the lease was handed back.
+    assert_eq!(
+        one(&mut ledger, finish(old, completed(0.9))),
+        News::Stale(old)
+    );
+    one(&mut ledger, leased(new));
+    assert_eq!(
+        one(&mut ledger, finish(old, completed(0.9))),
+        News::Stale(old)
+    );
+    // The new lease's result may even overtake its own lease entry.
+    assert!(matches!(
+        one(&mut ledger, finish(new, completed(0.4))),
+        News::Finished { .. }
+    ));
+    assert_eq!(one(&mut ledger, leased(new)), News::Leased(new));
+    let records = Reader::open(folder.path()).unwrap().records().unwrap();
+    assert_eq!(records[0].objective, Some(0.4));
+    assert_eq!(records[0].attempt, 2);
+}
+
+#[test]
+fn a_result_that_overtakes_its_lease_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = open(folder.path());
+    one(&mut ledger, idea("a"));
+    let lease = lease(&ledger, 1, 1, 1);
+    assert!(matches!(
+        one(&mut ledger, finish(lease, completed(0.4))),
+        News::Finished { .. }
+    ));
+    one(&mut ledger, leased(lease));
+    let records = Reader::open(folder.path()).unwrap().records().unwrap();
+    assert_eq!(records[0].status, Status::Completed);
+}
+
+#[test]
+fn lost_workers_are_tried_again_up_to_the_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = open(folder.path());
+    one(&mut ledger, idea("a"));
+    for (attempt, expected) in [(1, Disposition::Requeue), (2, Disposition::Abandon)] {
+        let lease = lease(&ledger, 1, attempt, u64::from(attempt));
+        one(&mut ledger, leased(lease));
+        let news = one(&mut ledger, finish(lease, lost()));
+        assert!(
+            matches!(news, News::Finished { disposition, .. } if disposition == expected),
+            "{news:?}"
+        );
+    }
+    let records = Reader::open(folder.path()).unwrap().records().unwrap();
+    assert_eq!(records[0].status, Status::Failed);
+    assert_eq!(
+        records[0].failure.as_ref().map(|failure| failure.kind),
+        Some(FailureKind::WorkerLost)
+    );
+}
+
+#[test]
+fn what_was_running_is_queued_after_a_restart_and_its_fence_is_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let old;
+    {
+        let mut ledger = open(folder.path());
+        one(&mut ledger, idea("a"));
+        old = lease(&ledger, 1, 1, 1);
+        one(&mut ledger, leased(old));
+        one(
+            &mut ledger,
+            Entry::WorkerStarted(RunningWorker {
+                token: "t".into(),
+                slot: 0,
+                pid: 77,
+                start_ticks: 9,
+            }),
+        );
+    }
+    let mut ledger = open(folder.path());
+    assert_eq!(ledger.leftover_workers().len(), 1);
+    let resume = Reader::open(folder.path()).unwrap().resume().unwrap();
+    assert_eq!(resume.records[0].status, Status::Queued);
+    assert_eq!(resume.records[0].attempt, 1);
+    assert!(resume.fences.is_empty());
+    assert_eq!(
+        one(&mut ledger, finish(old, completed(0.9))),
+        News::Stale(old)
+    );
+    assert!(lease(&ledger, 1, 2, 1).fence > old.fence);
+}
+
+#[test]
+fn a_second_runtime_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let _first = open(folder.path());
+    let error = Ledger::open(folder.path(), settings(), 0).unwrap_err();
+    assert!(error.to_string().contains("another runtime"), "{error}");
+}
+
+#[test]
+fn a_runtime_whose_lock_was_removed_is_fenced_off() {
+    // Lesson 11: two leaders at once after a lock file was unlinked.
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = open(folder.path());
+    std::fs::remove_file(folder.path().join("runtime.lock")).unwrap();
+    let mut second = open(folder.path());
+    let error = first.commit(&[idea("a")], 0).unwrap_err();
+    assert!(matches!(error, LedgerError::Fenced { .. }), "{error}");
+    one(&mut second, idea("b"));
+}
+
+#[test]
+fn ledgers_of_others_and_broken_files_are_refused_untouched() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    let mut other = settings();
+    other.identity.space = "s2".into();
+    let error = Ledger::open(folder.path(), other, 0).unwrap_err();
+    assert!(error.to_string().contains("another space"), "{error}");
+
+    let file = folder.path().join(orze_ledger::LEDGER_FILE);
+    std::fs::write(&file, "this is no database, but it is somebody's file").unwrap();
+    let error = Ledger::open(folder.path(), settings(), 0).unwrap_err();
+    assert!(matches!(error, LedgerError::Input(_)), "{error}");
+    assert!(std::fs::read_to_string(&file).unwrap().starts_with("this"));
+    assert!(Reader::open(folder.path()).is_err());
+}
+
+#[test]
+fn cycles_are_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = open(folder.path());
+    for cycle in [1, 3, 2] {
+        one(
+            &mut ledger,
+            Entry::CycleEnded {
+                researcher: "scout".into(),
+                cycle,
+            },
+        );
+    }
+    let resume = Reader::open(folder.path()).unwrap().resume().unwrap();
+    assert_eq!(resume.cycles["scout"], 3);
+}
