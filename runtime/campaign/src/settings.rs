@@ -113,13 +113,13 @@ pub struct ResearcherSettings {
 pub struct SweepSettings {
     /// Whether to sweep at all.
     pub enabled: bool,
-    /// The share of the finished experiments, from the top, that is promising.
-    pub top_fraction: f64,
+    /// How many of the best experiments are promising.
+    pub top: usize,
     /// Finished experiments before the first sweep.
     pub after: usize,
     /// Variants of one base at most.
     pub variants: usize,
-    /// The share of the queue that sweeps may fill.
+    /// Sweeps at most, as a share of the finished experiments and of the queue.
     pub share: f64,
     /// The dimensions to sweep; without it, log-scaled training floats and loss floats.
     pub dimensions: Option<Vec<String>>,
@@ -129,10 +129,10 @@ impl Default for SweepSettings {
     fn default() -> Self {
         Self {
             enabled: true,
-            top_fraction: 0.05,
-            after: 20,
-            variants: 4,
-            share: 0.25,
+            top: 5,
+            after: 30,
+            variants: 6,
+            share: 0.15,
             dimensions: None,
         }
     }
@@ -387,7 +387,6 @@ impl Settings {
             }
         }
         for (value, key) in [
-            (self.sweep.top_fraction, "sweep.top_fraction"),
             (self.sweep.share, "sweep.share"),
             (self.dedup.jaccard, "dedup.jaccard"),
         ] {

@@ -527,6 +527,42 @@ impl Space {
         configuration
     }
 
+    /// Configurations that together use every choice and both ends of every range at least once:
+    /// what a trainer must accept before a campaign may search the space.
+    pub fn probes(&self) -> Vec<Configuration> {
+        let mut probes = Vec::new();
+        for (position, dimension) in self.dimensions.iter().enumerate() {
+            #[allow(clippy::cast_precision_loss)]
+            let coordinates: Vec<f64> = match dimension.domain.choices() {
+                Some(choices) => (0..choices).map(|choice| choice as f64).collect(),
+                None => vec![0.0, 1.0],
+            };
+            for coordinate in coordinates {
+                let mut point = vec![0.5; self.dimensions.len()];
+                for (place, other) in self.dimensions.iter().enumerate() {
+                    if other.domain.choices().is_some() {
+                        point[place] = 0.0;
+                    }
+                }
+                point[position] = coordinate;
+                self.activate(position, &mut point);
+                probes.push(self.decode(&Point(point)));
+            }
+        }
+        probes
+    }
+
+    /// Sets the parents of a dimension so that it is active.
+    fn activate(&self, position: usize, point: &mut [f64]) {
+        for condition in &self.dimensions[position].conditions {
+            #[allow(clippy::cast_precision_loss)]
+            if let Some(choice) = condition.choices.first() {
+                point[condition.parent] = *choice as f64;
+            }
+            self.activate(condition.parent, point);
+        }
+    }
+
     /// A configuration with the fixed keys added: what the trainer is given.
     pub fn complete(&self, configuration: &Configuration) -> Configuration {
         let mut complete = configuration.clone();

@@ -58,6 +58,8 @@ pub struct Rejection {
     pub researcher: String,
     /// Its name.
     pub name: String,
+    /// Idea, sweep or replicate.
+    pub origin: Origin,
     /// The class of the reason.
     pub kind: RejectionKind,
     /// The reason in words, for its author.
@@ -109,18 +111,16 @@ pub enum Entry {
         cycle: u64,
     },
     /// A slot has taken an experiment.
-    Lease {
-        /// The lease.
-        lease: Lease,
-        /// Microseconds for which the slot had nothing to do while the queue was not empty.
-        idle_us: Option<u64>,
-    },
+    Lease(Lease),
     /// An attempt has ended.
     Finish {
         /// Under this lease.
         lease: Lease,
         /// With this outcome, already checked against the metric's range.
         outcome: Outcome,
+        /// Microseconds from the end of the slot's last experiment until this one was handed to
+        /// its worker; only when the queue was not empty all the while.
+        idle_us: Option<u64>,
     },
     /// A lease is handed back unfinished; the attempt is not held against the experiment.
     Return {

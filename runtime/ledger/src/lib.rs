@@ -17,10 +17,9 @@ mod reader;
 mod schema;
 mod writer;
 
-pub use entry::{
-    Entry, Lease, News, NewExperiment, Rejection, RejectionKind, RunningWorker,
-};
+pub use entry::{Entry, Lease, NewExperiment, News, Rejection, RejectionKind, RunningWorker};
 pub use error::LedgerError;
+pub use lock::holder;
 pub use reader::{Reader, Resume, RunTotals};
 pub use schema::{Identity, LEDGER_FILE};
-pub use writer::{Ledger, LedgerSettings};
+pub use writer::{Ledger, LedgerSettings, RunClaim};

@@ -10,7 +10,7 @@ use orze_campaign::InputError;
 /// Held as long as the runtime lives; the system releases it when the process ends, however it
 /// ends.
 #[derive(Debug)]
-pub(crate) struct FolderLock(#[allow(dead_code)] File);
+pub struct FolderLock(#[allow(dead_code)] File);
 
 impl FolderLock {
     /// Takes the lock of a folder.
@@ -42,9 +42,7 @@ impl FolderLock {
                     .hint("wait for it or stop it; `orze-runtime status` reads beside it"));
                 }
                 Err(TryLockError::Error(error)) => {
-                    return Err(
-                        InputError::new(format!("can't be locked: {error}")).in_file(&path)
-                    );
+                    return Err(InputError::new(format!("can't be locked: {error}")).in_file(&path));
                 }
             }
             // A lock on a file that is no longer at the path would exclude nobody.
@@ -61,5 +59,18 @@ impl FolderLock {
                 });
             }
         }
+    }
+}
+
+/// Who holds the lock of a folder, as it wrote of itself; `None` when nobody does.
+pub fn holder(folder: &Path) -> Option<String> {
+    let mut file = File::open(folder.join("runtime.lock")).ok()?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            file.read_to_string(&mut holder).ok()?;
+            Some(holder.trim().to_owned())
+        }
+        _ => None,
     }
 }

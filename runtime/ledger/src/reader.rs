@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::entry::RunningWorker;
 use crate::error::LedgerError;
-use crate::schema::{self, LEDGER_FILE};
+use crate::schema::{self, Identity, LEDGER_FILE};
 
 /// A read-only view of a campaign's ledger.
 #[derive(Debug)]
@@ -149,14 +149,15 @@ impl Reader {
         Ok(rejections)
     }
 
-    /// Microseconds for which slots stood idle while the queue was not empty, one entry a lease.
+    /// Microseconds from the end of a slot's experiment to its next one reaching the worker, one
+    /// entry for each time that the queue was not empty in between.
     ///
     /// # Errors
     /// When the ledger can't be read.
     pub fn idle_us(&self) -> Result<Vec<u64>, LedgerError> {
         let mut statement = self.connection.prepare(
             "SELECT json_extract(body, '$.idle_us') AS idle_us FROM events
-             WHERE kind = 'leased' AND idle_us IS NOT NULL",
+             WHERE experiment IS NOT NULL AND idle_us IS NOT NULL",
         )?;
         let mut rows = statement.query([])?;
         let mut idle = Vec::new();
@@ -174,12 +175,13 @@ impl Reader {
         totals(&self.connection)
     }
 
-    /// A line of the ledger's identity, such as `campaign`.
+    /// Refuses a ledger that belongs to another campaign, space, trainer or data set.
     ///
     /// # Errors
-    /// When the ledger can't be read.
-    pub fn identity(&self, key: &str) -> Result<Option<String>, LedgerError> {
-        Ok(schema::meta(&self.connection, key)?)
+    /// [`LedgerError::Input`] that says what differs.
+    pub fn check_identity(&self, identity: &Identity) -> Result<(), LedgerError> {
+        let folder = self.file.parent().unwrap_or(Path::new(""));
+        identity.check(&self.connection, folder)
     }
 
     /// The last events as `(milliseconds since 1970, experiment, kind, JSON body)`, newest first.
@@ -306,8 +308,7 @@ pub(crate) fn totals(connection: &Connection) -> Result<RunTotals, LedgerError> 
 }
 
 pub(crate) fn workers(connection: &Connection) -> Result<Vec<RunningWorker>, LedgerError> {
-    let mut statement =
-        connection.prepare("SELECT token, slot, pid, start_ticks FROM workers")?;
+    let mut statement = connection.prepare("SELECT token, slot, pid, start_ticks FROM workers")?;
     let mut rows = statement.query([])?;
     let mut workers = Vec::new();
     while let Some(row) = rows.next()? {

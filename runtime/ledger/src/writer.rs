@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use orze_campaign::{
-    Disposition, ExperimentId, ExperimentRecord, InputError, Outcome, Status,
-};
+use orze_campaign::{Disposition, ExperimentId, ExperimentRecord, InputError, Outcome, Status};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use serde_json::json;
 
-use crate::entry::{Entry, Lease, News, NewExperiment, Rejection, RunningWorker};
+use crate::entry::{Entry, Lease, NewExperiment, News, Rejection, RunningWorker};
 use crate::error::LedgerError;
 use crate::lock::FolderLock;
 use crate::reader;
@@ -34,7 +33,14 @@ pub struct Ledger {
     epoch: i64,
     leftover: Vec<RunningWorker>,
     file: PathBuf,
-    _lock: FolderLock,
+    lock: Arc<FolderLock>,
+}
+
+/// What a run keeps over a restart of the ledger's writer: the lock on the folder and the epoch.
+#[derive(Debug, Clone)]
+pub struct RunClaim {
+    lock: Arc<FolderLock>,
+    epoch: i64,
 }
 
 impl Ledger {
@@ -44,17 +50,13 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Input`] when the folder can't be written, another runtime holds it, or the
     /// ledger belongs to another campaign or version.
-    pub fn open(
-        folder: &Path,
-        settings: LedgerSettings,
-        now_ms: i64,
-    ) -> Result<Self, LedgerError> {
+    pub fn open(folder: &Path, settings: LedgerSettings, now_ms: i64) -> Result<Self, LedgerError> {
         std::fs::create_dir_all(folder).map_err(|error| {
             InputError::new(format!("can't be created: {error}"))
                 .in_file(folder)
                 .hint("the campaign's folder must be writable; `--dir` puts it elsewhere")
         })?;
-        let lock = FolderLock::take(folder)?;
+        let lock = Arc::new(FolderLock::take(folder)?);
         let file = folder.join(LEDGER_FILE);
         let mut connection =
             Connection::open(&file).map_err(|error| schema::not_a_ledger(&file, &error))?;
@@ -63,9 +65,7 @@ impl Ledger {
         if version > 0 {
             settings.identity.check(&connection, folder)?;
         }
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.set_prepared_statement_cache_capacity(64);
+        configure(&connection)?;
 
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         schema::migrate(&transaction, version)?;
@@ -98,8 +98,40 @@ impl Ledger {
             epoch,
             leftover,
             file,
-            _lock: lock,
+            lock,
         })
+    }
+
+    /// Opens the ledger once more inside the same run, after its writer has crashed: nothing is
+    /// handed back, because the slots are still at work.
+    ///
+    /// # Errors
+    /// [`LedgerError::Sqlite`] when the file can't be opened.
+    pub fn reopen(
+        folder: &Path,
+        settings: LedgerSettings,
+        claim: RunClaim,
+    ) -> Result<Self, LedgerError> {
+        let file = folder.join(LEDGER_FILE);
+        let connection = Connection::open(&file)?;
+        connection.busy_timeout(std::time::Duration::from_secs(10))?;
+        configure(&connection)?;
+        Ok(Self {
+            connection,
+            settings,
+            epoch: claim.epoch,
+            leftover: Vec::new(),
+            file,
+            lock: claim.lock,
+        })
+    }
+
+    /// What [`Ledger::reopen`] needs.
+    pub fn claim(&self) -> RunClaim {
+        RunClaim {
+            lock: Arc::clone(&self.lock),
+            epoch: self.epoch,
+        }
     }
 
     /// Worker processes that an earlier run recorded and did not see end.
@@ -159,6 +191,13 @@ impl Ledger {
     }
 }
 
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
 fn epoch(connection: &Connection) -> rusqlite::Result<Option<i64>> {
     Ok(schema::meta(connection, "epoch")?.and_then(|text| text.parse().ok()))
 }
@@ -187,8 +226,12 @@ impl Writer<'_> {
                 self.cycle_ended(researcher, *cycle)?;
                 Ok(News::Noted)
             }
-            Entry::Lease { lease, idle_us } => self.lease(*lease, *idle_us),
-            Entry::Finish { lease, outcome } => self.finish(*lease, outcome),
+            Entry::Lease(lease) => self.lease(*lease),
+            Entry::Finish {
+                lease,
+                outcome,
+                idle_us,
+            } => self.finish(*lease, outcome, *idle_us),
             Entry::Return { lease, reason } => self.hand_back(*lease, reason),
             Entry::WorkerStarted(worker) => {
                 self.worker_started(worker)?;
@@ -303,7 +346,7 @@ impl Writer<'_> {
         )
     }
 
-    fn lease(&self, lease: Lease, idle_us: Option<u64>) -> Result<News, LedgerError> {
+    fn lease(&self, lease: Lease) -> Result<News, LedgerError> {
         let standing = self.standing(lease.experiment)?;
         if standing.status.is_finished() || standing.fence >= lease.fence {
             // Written before, or overtaken by its own result: nothing to do.
@@ -314,11 +357,7 @@ impl Writer<'_> {
             });
         }
         self.take(lease)?;
-        let mut body = json!(lease);
-        if let Some(idle_us) = idle_us {
-            body["idle_us"] = idle_us.into();
-        }
-        self.event(Some(lease.experiment), "leased", &body)?;
+        self.event(Some(lease.experiment), "leased", &json!(lease))?;
         Ok(News::Leased(lease))
     }
 
@@ -338,7 +377,12 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn finish(&self, lease: Lease, outcome: &Outcome) -> Result<News, LedgerError> {
+    fn finish(
+        &self,
+        lease: Lease,
+        outcome: &Outcome,
+        idle_us: Option<u64>,
+    ) -> Result<News, LedgerError> {
         let standing = self.standing(lease.experiment)?;
         // A fence newer than the recorded one is a lease whose own entry has not come yet.
         if standing.status.is_finished() || standing.fence > lease.fence {
@@ -360,7 +404,8 @@ impl Writer<'_> {
             Outcome::Completed(metrics) => (Some(metrics), None),
             Outcome::Failed(failure) => (None, Some(text(failure)?)),
         };
-        let values = metrics.map_or_else(|| Ok("{}".to_owned()), |metrics| text(&metrics.values))?;
+        let values =
+            metrics.map_or_else(|| Ok("{}".to_owned()), |metrics| text(&metrics.values))?;
         let finished_at = status.is_finished().then_some(self.now_ms);
         self.transaction
             .prepare_cached(
@@ -379,6 +424,9 @@ impl Writer<'_> {
             ))?;
         let mut body = json!(lease);
         body["outcome"] = json!(outcome);
+        if let Some(idle_us) = idle_us {
+            body["idle_us"] = idle_us.into();
+        }
         let kind = match disposition {
             Disposition::Complete => "completed",
             Disposition::Requeue => "requeued",
@@ -472,7 +520,9 @@ impl Writer<'_> {
         let mut rows = statement.query([key])?;
         match rows.next()? {
             Some(row) => reader::record(row),
-            None => Err(LedgerError::Corrupt("an experiment just written".to_owned())),
+            None => Err(LedgerError::Corrupt(
+                "an experiment just written".to_owned(),
+            )),
         }
     }
 

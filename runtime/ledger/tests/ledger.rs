@@ -56,10 +56,7 @@ fn lease(ledger: &Ledger, experiment: u64, attempt: u32, count: u64) -> Lease {
 }
 
 fn leased(lease: Lease) -> Entry {
-    Entry::Lease {
-        lease,
-        idle_us: Some(40),
-    }
+    Entry::Lease(lease)
 }
 
 fn completed(objective: f64) -> Outcome {
@@ -75,7 +72,11 @@ fn lost() -> Outcome {
 }
 
 fn finish(lease: Lease, outcome: Outcome) -> Entry {
-    Entry::Finish { lease, outcome }
+    Entry::Finish {
+        lease,
+        outcome,
+        idle_us: Some(40),
+    }
 }
 
 fn one(ledger: &mut Ledger, entry: Entry) -> News {
@@ -117,6 +118,7 @@ fn writing_everything_twice_changes_nothing() {
         origin_key: "scout/1/1".into(),
         researcher: "scout".into(),
         name: "again".into(),
+        origin: Origin::Idea,
         kind: RejectionKind::Duplicate,
         reason: "near-identical to 000001".into(),
         duplicate_of: Some(ExperimentId(1)),

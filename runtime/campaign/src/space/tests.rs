@@ -130,3 +130,21 @@ fn the_digest_sees_every_change() {
     assert_ne!(small().digest(), Space::parse(&other).unwrap().digest());
     assert_eq!(small().digest(), small().digest());
 }
+
+#[test]
+fn probes_are_valid_and_use_every_value() {
+    let space = small();
+    let probes = space.probes();
+    for probe in &probes {
+        assert_eq!(messages(&space, probe), [""; 0]);
+    }
+    for (name, value) in [
+        ("loss", Value::from("bce")),
+        ("gamma", 5.0.into()),
+        ("depth", 4.into()),
+        ("lr", 1e-5.into()),
+    ] {
+        let used = probes.iter().any(|probe| probe.get(name) == Some(&value));
+        assert!(used, "{name}: {value} is not probed");
+    }
+}

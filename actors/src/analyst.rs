@@ -1,0 +1,190 @@
+//! The analyst: the running figures, published for whoever watches.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use orze_analytics::Running;
+use orze_campaign::{ExperimentRecord, Status};
+use orze_ledger::{News, Reader};
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+
+use crate::context::Context;
+use crate::directory::Name;
+use crate::ledger::NewsBatch;
+use crate::view::{SlotView, View};
+
+/// What the analyst is told.
+#[derive(Debug)]
+pub enum AnalystMessage {
+    /// The ledger has committed something.
+    News(Arc<NewsBatch>),
+    /// What a slot is doing.
+    Slot(u32, SlotView),
+    /// Something that a watcher should read.
+    Event(String),
+    /// Publish the view if anything has changed.
+    Publish,
+    /// Publish the last view of the run, and say when that is done.
+    Conclude(RpcReplyPort<()>),
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct Analyst {
+    /// The campaign.
+    pub context: Arc<Context>,
+}
+
+/// Its state.
+pub struct State {
+    running: Running,
+    slots: Vec<SlotView>,
+    rejected: usize,
+    finished_now: u64,
+    best: Option<f64>,
+    events: VecDeque<String>,
+    event_count: u64,
+    changed: bool,
+    seq: i64,
+}
+
+/// Events that the view keeps.
+const EVENTS: usize = 200;
+
+impl Actor for Analyst {
+    type Msg = AnalystMessage;
+    type State = State;
+    type Arguments = ();
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        (): (),
+    ) -> Result<State, ActorProcessingErr> {
+        let context = &self.context;
+        context.directory.enter(Name::Analyst, myself.get_cell());
+        let resume = Reader::open(&context.settings.campaign.directory)?.resume()?;
+        let running = Running::of(&context.space, &resume.records);
+        // Ends by itself with the actor.
+        drop(myself.send_interval(Duration::from_millis(100), || AnalystMessage::Publish));
+        Ok(State {
+            best: running.best().map(|best| best.objective),
+            running,
+            slots: vec![SlotView::default(); context.slots.len()],
+            rejected: 0,
+            finished_now: 0,
+            events: VecDeque::new(),
+            event_count: 0,
+            changed: true,
+            seq: resume.seq,
+        })
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        message: AnalystMessage,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            AnalystMessage::News(batch) => {
+                if batch.seq > state.seq {
+                    for news in &batch.news {
+                        self.take_in(state, news);
+                    }
+                    state.changed = true;
+                }
+            }
+            AnalystMessage::Slot(slot, view) => {
+                let slot = usize::try_from(slot)?;
+                if let Some(place) = state.slots.get_mut(slot) {
+                    *place = view;
+                    state.changed = true;
+                }
+            }
+            AnalystMessage::Event(text) => {
+                state.say(text);
+                state.changed = true;
+            }
+            AnalystMessage::Publish => {
+                if state.changed {
+                    state.changed = false;
+                    self.context.view.send_replace(view(state));
+                }
+            }
+            AnalystMessage::Conclude(reply) => {
+                self.context.view.send_replace(view(state));
+                // Whoever asked may have stopped waiting.
+                let _ = reply.send(());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn view(state: &State) -> View {
+    View {
+        figures: state.running.snapshot(),
+        slots: state.slots.clone(),
+        rejected: state.rejected,
+        finished_now: state.finished_now,
+        events: state.events.iter().cloned().collect(),
+        event_count: state.event_count,
+    }
+}
+
+impl State {
+    fn say(&mut self, text: String) {
+        if self.events.len() == EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(text);
+        self.event_count += 1;
+    }
+}
+
+impl Analyst {
+    fn take_in(&self, state: &mut State, news: &News) {
+        match news {
+            News::Admitted(record) => state.running.observe(record),
+            News::Finished { record, .. } => {
+                state.running.observe(record);
+                if record.status.is_finished() {
+                    state.finished_now += 1;
+                }
+                let text = self.describe(state, record);
+                state.say(text);
+            }
+            News::Rejected(_) => state.rejected += 1,
+            News::Leased(_) | News::Returned(_) | News::Stale(_) | News::Noted => {}
+        }
+    }
+
+    fn describe(&self, state: &mut State, record: &ExperimentRecord) -> String {
+        let id = record.id;
+        match (record.status, record.objective, &record.failure) {
+            (Status::Completed, Some(objective), _) => {
+                let seconds = record.train_seconds.unwrap_or(0.0);
+                let best = state.best.is_none_or(|best| objective > best);
+                if best {
+                    state.best = Some(objective);
+                }
+                let mark = if best { "  new best" } else { "" };
+                let objective_name = &self.context.settings.trainer.objective;
+                format!(
+                    "{id} {objective_name} {objective:.4} in {seconds:.1} s  {} ({}){mark}",
+                    record.name, record.researcher
+                )
+            }
+            (Status::Queued, _, Some(failure)) => {
+                format!(
+                    "{id} attempt {} failed, tried again: {failure}",
+                    record.attempt
+                )
+            }
+            (_, _, Some(failure)) => format!("{id} failed: {failure}"),
+            (status, _, None) => format!("{id} {}", status.name()),
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! Intake: validates proposals, adds sweeps, and grants the credits that researchers spend.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use orze_campaign::{Disposition, ExperimentId, ExperimentRecord, Idea, Origin, Priority, Status};
+use orze_ledger::{Entry, NewExperiment, News, Reader, Rejection, RejectionKind};
+use orze_search::{CreditBook, ResearcherIndex, Settlement, SweepSettings, SweepVariant, Sweeper};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use crate::campaign::{CampaignMessage, StopReason};
+use crate::context::Context;
+use crate::deduplicator::{Candidate, DeduplicatorMessage};
+use crate::directory::Name;
+use crate::ledger::NewsBatch;
+use crate::researcher::ResearcherMessage;
+
+/// Fruitless grants in a row after which a researcher waits for news.
+const PATIENCE: u32 = 8;
+
+/// One cycle of a researcher.
+#[derive(Debug)]
+pub struct Submission {
+    /// Its position in the campaign file.
+    pub researcher: usize,
+    /// The cycle.
+    pub cycle: u64,
+    /// The credits it was granted for it.
+    pub credits: usize,
+    /// What it proposes.
+    pub ideas: Vec<Idea>,
+}
+
+/// What the intake is told.
+#[derive(Debug)]
+pub enum IntakeMessage {
+    /// A researcher has finished a cycle.
+    Submit(Submission),
+    /// The ledger has committed something.
+    News(Arc<NewsBatch>),
+    /// A researcher was restarted and knows of no credits.
+    ResearcherRestarted(usize),
+    /// The deduplicator was restarted: what was on its way is gone.
+    PipelineLost,
+    /// Grant what there is room for.
+    Begin,
+    /// Grant nothing more: the campaign is ending.
+    Close,
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct Intake {
+    /// The campaign.
+    pub context: Arc<Context>,
+}
+
+/// Where an experiment stands, and whose it is.
+#[derive(Clone)]
+struct Standing {
+    status: Status,
+    kind: Origin,
+    researcher: Arc<str>,
+}
+
+/// Its state.
+pub struct State {
+    credits: CreditBook,
+    sweeper: Sweeper,
+    experiments: HashMap<ExperimentId, Standing>,
+    queued: usize,
+    sweeps_queued: usize,
+    running: usize,
+    finished: u64,
+    sweeps_on_their_way: usize,
+    seq: i64,
+    open: bool,
+}
+
+impl Actor for Intake {
+    type Msg = IntakeMessage;
+    type State = State;
+    type Arguments = ();
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        (): (),
+    ) -> Result<State, ActorProcessingErr> {
+        let context = &self.context;
+        context.directory.enter(Name::Intake, myself.get_cell());
+        let settings = &context.settings;
+        let resume = Reader::open(&settings.campaign.directory)?.resume()?;
+        let weights: Vec<f64> = settings.researcher.iter().map(|r| r.weight).collect();
+        let batch = settings.researcher.iter().map(|r| r.ideas).max();
+        let mut state = State {
+            credits: CreditBook::new(
+                context.queue_capacity,
+                batch.unwrap_or(1),
+                &weights,
+                PATIENCE,
+            ),
+            sweeper: sweeper(context)?,
+            experiments: HashMap::new(),
+            queued: 0,
+            sweeps_queued: 0,
+            running: 0,
+            finished: 0,
+            sweeps_on_their_way: 0,
+            seq: resume.seq,
+            open: true,
+        };
+        for record in &resume.records {
+            state.stands(record);
+            if let (Origin::Sweep, Some(parent)) = (record.kind, record.parent) {
+                state.sweeper.restore(parent);
+            }
+            if record.status.is_finished() {
+                self.learn(&mut state, record);
+            }
+        }
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        message: IntakeMessage,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            IntakeMessage::Submit(submission) => self.submit(state, submission),
+            IntakeMessage::News(batch) => {
+                if batch.seq > state.seq {
+                    for news in &batch.news {
+                        self.take_in(state, news);
+                    }
+                }
+            }
+            IntakeMessage::ResearcherRestarted(index) => {
+                state.credits.forfeit(ResearcherIndex(index));
+            }
+            IntakeMessage::PipelineLost => {
+                for index in 0..self.context.settings.researcher.len() {
+                    state.credits.forfeit(ResearcherIndex(index));
+                }
+                state.sweeps_on_their_way = 0;
+            }
+            IntakeMessage::Begin => {}
+            IntakeMessage::Close => state.open = false,
+        }
+        if state.open {
+            self.grant(state);
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// Takes in where an experiment stands and keeps the counts.
+    fn stands(&mut self, record: &ExperimentRecord) {
+        self.replace(
+            record.id,
+            Standing {
+                status: record.status,
+                kind: record.kind,
+                researcher: record.researcher.as_str().into(),
+            },
+        );
+    }
+
+    fn replace(&mut self, id: ExperimentId, standing: Standing) {
+        self.count(standing.status, standing.kind, 1);
+        if let Some(before) = self.experiments.insert(id, standing) {
+            self.count(before.status, before.kind, -1);
+        }
+    }
+
+    fn count(&mut self, status: Status, kind: Origin, change: isize) {
+        match status {
+            Status::Queued => {
+                self.queued = self.queued.saturating_add_signed(change);
+                if kind == Origin::Sweep {
+                    self.sweeps_queued = self.sweeps_queued.saturating_add_signed(change);
+                }
+            }
+            Status::Running => self.running = self.running.saturating_add_signed(change),
+            Status::Completed | Status::Failed => {
+                self.finished = self.finished.saturating_add_signed(change as i64);
+            }
+        }
+    }
+
+    /// A known experiment moves on.
+    fn moves(&mut self, id: ExperimentId, status: Status) {
+        if let Some(standing) = self.experiments.get(&id).cloned() {
+            self.replace(id, Standing { status, ..standing });
+        }
+    }
+}
+
+impl Intake {
+    fn take_in(&self, state: &mut State, news: &News) {
+        match news {
+            News::Admitted(record) => {
+                if !state.experiments.contains_key(&record.id) {
+                    state.stands(record);
+                }
+                let settlement = Settlement {
+                    admitted: 1,
+                    ..Settlement::default()
+                };
+                self.settle(state, &record.researcher, record.kind, settlement);
+            }
+            News::Rejected(rejection) => {
+                let settlement = Settlement {
+                    rejected: 1,
+                    ..Settlement::default()
+                };
+                self.settle(state, &rejection.researcher, rejection.origin, settlement);
+            }
+            News::Leased(lease) => state.moves(lease.experiment, Status::Running),
+            News::Returned(lease) => state.moves(lease.experiment, Status::Queued),
+            News::Finished {
+                record,
+                disposition,
+                ..
+            } => {
+                state.stands(record);
+                if *disposition != Disposition::Requeue {
+                    self.learn(state, record);
+                    state.credits.news();
+                }
+            }
+            News::Stale(_) | News::Noted => {}
+        }
+    }
+
+    fn settle(&self, state: &mut State, researcher: &str, kind: Origin, settlement: Settlement) {
+        if kind == Origin::Sweep {
+            state.sweeps_on_their_way = state.sweeps_on_their_way.saturating_sub(1);
+            return;
+        }
+        let researchers = &self.context.settings.researcher;
+        if let Some(index) = researchers.iter().position(|r| r.name == researcher) {
+            state.credits.settle(ResearcherIndex(index), settlement);
+        }
+    }
+
+    fn learn(&self, state: &mut State, record: &ExperimentRecord) {
+        // A record outside the space was reported by the researchers already.
+        if let Ok(point) = self.context.space.encode(&record.config) {
+            state
+                .sweeper
+                .on_finished(record.id, &point, record.objective);
+        }
+    }
+
+    /// Validates a cycle's ideas and passes them on; one bad idea never costs the others.
+    fn submit(&self, state: &mut State, submission: Submission) {
+        let settings = &self.context.settings;
+        let researcher = &settings.researcher[submission.researcher].name;
+        let unused = submission.credits.saturating_sub(submission.ideas.len());
+        if unused > 0 {
+            let settlement = Settlement {
+                unused,
+                ..Settlement::default()
+            };
+            self.settle(state, researcher, Origin::Idea, settlement);
+        }
+        let mut candidates = Vec::new();
+        let mut rejections = Vec::new();
+        for (index, idea) in submission.ideas.into_iter().enumerate() {
+            let origin_key = format!("{researcher}/{}/{}", submission.cycle, index + 1);
+            let errors = self.context.space.validate(&idea.configuration);
+            match self.context.space.encode(&idea.configuration) {
+                Ok(point) => candidates.push(Candidate {
+                    experiment: self.experiment(origin_key, researcher, None, idea),
+                    point,
+                }),
+                Err(_) => rejections.push(Rejection {
+                    origin_key,
+                    researcher: researcher.clone(),
+                    name: idea.name,
+                    origin: Origin::Idea,
+                    kind: RejectionKind::Schema,
+                    reason: join(&errors),
+                    duplicate_of: None,
+                }),
+            }
+        }
+        self.context.directory.send(
+            Name::Deduplicator,
+            DeduplicatorMessage::Screen {
+                candidates,
+                others: rejections
+                    .into_iter()
+                    .map(Entry::Reject)
+                    .chain([Entry::CycleEnded {
+                        researcher: researcher.clone(),
+                        cycle: submission.cycle,
+                    }])
+                    .collect(),
+            },
+        );
+    }
+
+    fn experiment(
+        &self,
+        origin_key: String,
+        researcher: &str,
+        parent: Option<ExperimentId>,
+        idea: Idea,
+    ) -> NewExperiment {
+        let seed = idea
+            .configuration
+            .fingerprint()
+            .seed(self.context.settings.campaign.seed, 0);
+        NewExperiment {
+            origin_key,
+            name: idea.name,
+            researcher: researcher.to_owned(),
+            kind: parent.map_or(Origin::Idea, |_| Origin::Sweep),
+            parent,
+            priority: idea.priority,
+            configuration: idea.configuration,
+            seed,
+            rationale: idea.rationale,
+        }
+    }
+
+    /// Fills the room in the queue: sweeps up to their share, researchers with the rest.
+    fn grant(&self, state: &mut State) {
+        let budget_left = self.context.experiments.map_or(usize::MAX, |limit| {
+            let left = limit.saturating_sub(state.finished);
+            usize::try_from(left)
+                .unwrap_or(usize::MAX)
+                .saturating_sub(state.running)
+        });
+        self.sweep(state, budget_left);
+        let taken = state.queued + state.sweeps_on_their_way;
+        for (researcher, credits) in state.credits.grant(taken, budget_left) {
+            self.context.directory.send(
+                Name::Researcher(researcher.0),
+                ResearcherMessage::Propose { credits },
+            );
+        }
+        let idle = state.queued == 0 && state.running == 0 && state.sweeps_on_their_way == 0;
+        if idle && state.credits.outstanding() == 0 && state.credits.exhausted() {
+            self.context.directory.send(
+                Name::Campaign,
+                CampaignMessage::Stop(StopReason::SpaceExhausted),
+            );
+        }
+    }
+
+    fn sweep(&self, state: &mut State, budget_left: usize) {
+        let capacity = self.context.queue_capacity.min(budget_left);
+        let taken = state.queued + state.sweeps_on_their_way + state.credits.outstanding();
+        #[allow(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss
+        )]
+        let share = (self.context.queue_capacity as f64 * self.context.settings.sweep.share).ceil()
+            as usize;
+        let sweeps = state.sweeps_queued + state.sweeps_on_their_way;
+        let room = capacity
+            .saturating_sub(taken)
+            .min(share.saturating_sub(sweeps));
+        if room == 0 {
+            return;
+        }
+        let variants = state.sweeper.next(room);
+        if variants.is_empty() {
+            return;
+        }
+        state.sweeps_on_their_way += variants.len();
+        let candidates = variants
+            .into_iter()
+            .map(|variant| self.candidate(state, variant))
+            .collect();
+        self.context.directory.send(
+            Name::Deduplicator,
+            DeduplicatorMessage::Screen {
+                candidates,
+                others: Vec::new(),
+            },
+        );
+    }
+
+    /// A sweep's variant; it belongs to the author of its base.
+    fn candidate(&self, state: &State, variant: SweepVariant) -> Candidate {
+        let author = state
+            .experiments
+            .get(&variant.parent)
+            .map_or_else(|| "sweep".into(), |base| Arc::clone(&base.researcher));
+        let configuration = self.context.space.decode(&variant.point);
+        // The fingerprint makes the key: the same variant of the same base is admitted once.
+        let origin_key = format!("sweep:{}/{}", variant.parent, configuration.fingerprint());
+        let idea = Idea {
+            name: variant.name,
+            configuration,
+            priority: Priority::Normal,
+            rationale: Some(variant.rationale),
+        };
+        Candidate {
+            experiment: self.experiment(origin_key, &author, Some(variant.parent), idea),
+            point: variant.point,
+        }
+    }
+}
+
+fn sweeper(context: &Context) -> Result<Sweeper, orze_campaign::InputError> {
+    let settings = &context.settings.sweep;
+    Sweeper::new(
+        Arc::clone(&context.space),
+        SweepSettings {
+            enabled: settings.enabled,
+            top_k: settings.top,
+            dimensions: settings.dimensions.clone(),
+            max_variants_per_base: settings.variants,
+            max_share: settings.share,
+            min_finished: settings.after,
+            ..SweepSettings::default()
+        },
+    )
+}
+
+fn join(errors: &[orze_campaign::InputError]) -> String {
+    let texts: Vec<String> = errors
+        .iter()
+        .map(|error| match &error.hint {
+            Some(hint) => format!("{error} ({hint})"),
+            None => error.to_string(),
+        })
+        .collect();
+    texts.join("; ")
+}

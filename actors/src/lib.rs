@@ -1,0 +1,37 @@
+//! The supervised actors of a campaign. Thin: every decision is a pure function in
+//! `orze-search`, `orze-campaign` or `orze-ledger`; an actor moves messages and holds state that
+//! it can rebuild from the ledger.
+//!
+//! | actor | if it is killed |
+//! |---|---|
+//! | [`campaign`] (root) | the run ends; the next one resumes from the ledger |
+//! | [`ledger`] | reopened in the same run; every sender writes its unacknowledged entries again, and entries are idempotent |
+//! | [`researcher`] | told the whole history again; its random numbers go on from the next cycle |
+//! | [`intake`] | credits and sweeps are rebuilt; proposals on their way count as never made |
+//! | [`deduplicator`] | fingerprints are rebuilt; proposals on their way count as never made |
+//! | [`scheduler`] | queue and leases are rebuilt; idle slots ask again |
+//! | [`slot`] | its process group is killed, its lease handed back, a fresh worker started; quarantined after repeated faults |
+//! | [`analyst`] | recomputed |
+//!
+//! Messages are news, the ledger is the truth: an actor acts on a transition when the ledger has
+//! committed it, and every message may be lost or come twice without harm.
+
+pub mod analyst;
+pub mod campaign;
+pub mod context;
+pub mod deduplicator;
+pub mod devices;
+pub mod directory;
+pub mod intake;
+pub mod ledger;
+pub mod outbox;
+pub mod process;
+pub mod researcher;
+pub mod restart;
+pub mod scheduler;
+pub mod slot;
+pub mod view;
+
+pub use campaign::{Campaign, CampaignMessage, Ending, StopReason};
+pub use context::Context;
+pub use view::View;

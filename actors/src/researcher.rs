@@ -1,0 +1,175 @@
+//! A researcher: a search policy that spends credits.
+//!
+//! It is told every experiment of the campaign, whoever proposed it. Its random numbers depend on
+//! the campaign's seed, its name and its cycle alone, so that a restarted researcher goes on from
+//! the next cycle.
+
+use std::sync::Arc;
+
+use orze_campaign::{ExperimentRecord, Idea, Status};
+use orze_ledger::{News, Reader};
+use orze_search::{Observation, Policy, PolicyKind, build};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::context::Context;
+use crate::directory::Name;
+use crate::intake::{IntakeMessage, Submission};
+use crate::ledger::NewsBatch;
+
+/// What a researcher is told.
+#[derive(Debug)]
+pub enum ResearcherMessage {
+    /// Propose up to so many experiments.
+    Propose {
+        /// The credits granted.
+        credits: usize,
+    },
+    /// The ledger has committed something.
+    News(Arc<NewsBatch>),
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct Researcher {
+    /// The campaign.
+    pub context: Arc<Context>,
+    /// Its position in the campaign file.
+    pub index: usize,
+}
+
+/// Its state.
+pub struct State {
+    policy: Box<dyn Policy>,
+    cycle: u64,
+    seq: i64,
+}
+
+impl Actor for Researcher {
+    type Msg = ResearcherMessage;
+    type State = State;
+    type Arguments = ();
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        (): (),
+    ) -> Result<State, ActorProcessingErr> {
+        let context = &self.context;
+        context
+            .directory
+            .enter(Name::Researcher(self.index), myself.get_cell());
+        let settings = &context.settings.researcher[self.index];
+        let kind: PolicyKind = settings.kind.parse()?;
+        let resume = Reader::open(&context.settings.campaign.directory)?.resume()?;
+        let mut state = State {
+            policy: build(kind, Arc::clone(&context.space)),
+            cycle: resume.cycles.get(&settings.name).copied().unwrap_or(0),
+            seq: resume.seq,
+        };
+        // In the order in which they finished, as the policy saw them the first time.
+        let mut records = resume.records;
+        records.sort_by_key(|record| (record.finished_at_ms.unwrap_or(i64::MAX), record.id));
+        for record in &records {
+            self.tell(&mut state, record);
+        }
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        message: ResearcherMessage,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ResearcherMessage::Propose { credits } => self.propose(state, credits),
+            ResearcherMessage::News(batch) => {
+                if batch.seq > state.seq {
+                    for news in &batch.news {
+                        if let News::Admitted(record) | News::Finished { record, .. } = news {
+                            self.tell(state, record);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Researcher {
+    fn tell(&self, state: &mut State, record: &ExperimentRecord) {
+        let point = match self.context.space.encode(&record.config) {
+            Ok(point) => point,
+            Err(error) => {
+                tracing::warn!(experiment = %record.id, "not in this space: {error}");
+                return;
+            }
+        };
+        let id = record.id;
+        state.policy.tell(&match record.status {
+            Status::Queued | Status::Running => Observation::Admitted { id, point },
+            Status::Completed | Status::Failed => Observation::Finished {
+                id,
+                point,
+                objective: record.objective,
+            },
+        });
+    }
+
+    fn propose(&self, state: &mut State, credits: usize) {
+        state.cycle += 1;
+        let settings = &self.context.settings.researcher[self.index];
+        let mut rng = cycle_rng(
+            self.context.settings.campaign.seed,
+            &settings.name,
+            state.cycle,
+        );
+        let proposals = state.policy.ask(credits, &mut rng);
+        let ideas = proposals
+            .into_iter()
+            .map(|proposal| Idea {
+                name: proposal.name,
+                configuration: self.context.space.decode(&proposal.point),
+                priority: proposal.priority,
+                rationale: Some(proposal.rationale),
+            })
+            .collect();
+        self.context.directory.send(
+            Name::Intake,
+            IntakeMessage::Submit(Submission {
+                researcher: self.index,
+                cycle: state.cycle,
+                credits,
+                ideas,
+            }),
+        );
+    }
+}
+
+/// The random numbers of one cycle of one researcher.
+fn cycle_rng(seed: u64, name: &str, cycle: u64) -> ChaCha8Rng {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&seed.to_le_bytes());
+    hasher.update(&cycle.to_le_bytes());
+    hasher.update(name.as_bytes());
+    ChaCha8Rng::from_seed(*hasher.finalize().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::Rng;
+
+    use super::*;
+
+    #[test]
+    fn random_numbers_differ_by_cycle_and_name_and_repeat() {
+        let draw = |seed, name, cycle| cycle_rng(seed, name, cycle).next_u64();
+        assert_eq!(draw(1, "a", 1), draw(1, "a", 1));
+        assert_ne!(draw(1, "a", 1), draw(1, "a", 2));
+        assert_ne!(draw(1, "a", 1), draw(1, "b", 1));
+        assert_ne!(draw(1, "a", 1), draw(2, "a", 1));
+    }
+}

@@ -1,0 +1,188 @@
+//! The tables of the report.
+
+use std::collections::BTreeMap;
+
+use orze_campaign::{Dimension, Domain, FailureKind, Group, Status, Value};
+
+use super::Findings;
+use crate::document::Content::{List, Number, Text};
+use crate::document::Table;
+use crate::measured::{arch_dimensions, ranked};
+use crate::text::{
+    ABSENT, clean, duration, objective, objective_or_absent, percent, setting, truncate,
+};
+
+/// Rows of the leaderboard.
+const LEADERS: usize = 20;
+
+/// Hyperparameters in the leaderboard, beside the architecture.
+const KEY_HYPERPARAMETERS: usize = 5;
+
+/// Characters of an example message.
+const MESSAGE_LENGTH: usize = 160;
+
+impl Findings<'_> {
+    pub(super) fn leaderboard(&self) -> Table {
+        let space = self.input.space;
+        let architecture = arch_dimensions(space);
+        let mut columns = vec![
+            Number.column("rank"),
+            Number.column("id"),
+            Number.column("objective"),
+        ];
+        columns.extend(architecture.iter().map(|axis| Text.column(&axis.name)));
+        columns.extend([
+            List.column("key hyperparameters"),
+            Text.column("researcher"),
+            Text.column("kind"),
+            Number.column("train time"),
+        ]);
+        let mut table = Table::new(columns);
+        let keys = key_hyperparameters(&space.dimensions);
+        for (rank, leader) in ranked(self.input.records).iter().take(LEADERS).enumerate() {
+            let record = leader.record;
+            let value = |axis: &&Dimension| {
+                let value = record.config.get(&axis.name);
+                value.map_or_else(|| ABSENT.to_owned(), ToString::to_string)
+            };
+            let hyperparameters: Vec<String> = keys
+                .iter()
+                .filter_map(|axis| {
+                    let value = record.config.get(&axis.name)?;
+                    Some(format!("{} {}", axis.name, shown(value)))
+                })
+                .collect();
+            let mut row = vec![
+                (rank + 1).to_string(),
+                record.id.to_string(),
+                objective(leader.objective),
+            ];
+            row.extend(architecture.iter().map(value));
+            row.extend([
+                hyperparameters.join(", "),
+                record.researcher.clone(),
+                record.kind.name().to_owned(),
+                record
+                    .train_seconds
+                    .map_or_else(|| ABSENT.to_owned(), duration),
+            ]);
+            table.rows.push(row);
+        }
+        table
+    }
+
+    pub(super) fn researchers(&self) -> Table {
+        let mut table = Table::new(vec![
+            Text.column("researcher"),
+            Number.column("admitted"),
+            Number.column("completed"),
+            Number.column("failed"),
+            Number.column("best"),
+            Number.column("mean"),
+            Number.column("improvements"),
+        ]);
+        for (name, figures) in &self.snapshot.researchers {
+            table.rows.push(vec![
+                name.clone(),
+                figures.proposed.to_string(),
+                figures.completed().to_string(),
+                figures.failed.to_string(),
+                objective_or_absent(figures.best),
+                objective_or_absent(figures.mean),
+                figures.improvements.to_string(),
+            ]);
+        }
+        table
+    }
+
+    pub(super) fn failures(&self) -> Table {
+        let mut examples: BTreeMap<FailureKind, (usize, &str)> = BTreeMap::new();
+        for record in self.input.records {
+            if let (Status::Failed, Some(failure)) = (record.status, &record.failure) {
+                examples
+                    .entry(failure.kind)
+                    .or_insert((0, &failure.message))
+                    .0 += 1;
+            }
+        }
+        let mut kinds: Vec<_> = examples.into_iter().collect();
+        kinds.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
+        let mut table = Table::new(vec![
+            Text.column("failure"),
+            Number.column("experiments"),
+            Text.column("for example"),
+        ]);
+        table.rows = kinds
+            .into_iter()
+            .map(|(kind, (count, message))| {
+                vec![
+                    kind.name().replace('_', " "),
+                    count.to_string(),
+                    truncate(&clean(message), MESSAGE_LENGTH),
+                ]
+            })
+            .collect();
+        table
+    }
+
+    pub(super) fn rejections(&self) -> Table {
+        let mut reasons: Vec<_> = self.input.rejections.iter().collect();
+        reasons.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        let mut table = Table::new(vec![Text.column("reason"), Number.column("ideas")]);
+        table.rows = reasons
+            .into_iter()
+            .map(|(reason, count)| {
+                vec![truncate(&clean(reason), MESSAGE_LENGTH), count.to_string()]
+            })
+            .collect();
+        table
+    }
+
+    pub(super) fn slots(&self) -> Table {
+        /// More rows than anyone reads; the figure and the total cover the rest.
+        const ROWS: usize = 64;
+        let utilisation = &self.utilisation;
+        let mut held: BTreeMap<u32, usize> = BTreeMap::new();
+        for occupation in &utilisation.occupations {
+            *held.entry(occupation.slot).or_default() += 1;
+        }
+        let mut table = Table::new(vec![
+            Text.column("slot"),
+            Number.column("experiments"),
+            Number.column("busy"),
+            Number.column("share of time"),
+        ]);
+        for (slot, busy) in utilisation.busy_seconds.iter().take(ROWS) {
+            table.rows.push(vec![
+                slot.to_string(),
+                held.get(slot).copied().unwrap_or(0).to_string(),
+                duration(*busy),
+                utilisation
+                    .share(*slot)
+                    .map_or_else(|| ABSENT.to_owned(), percent),
+            ]);
+        }
+        table
+    }
+}
+
+/// A value with no more digits than matter.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Float(float) => setting(*float),
+        value => value.to_string(),
+    }
+}
+
+/// The dimensions that a leaderboard row shows beside the architecture: those of the optimiser
+/// first, then of the loss.
+fn key_hyperparameters(dimensions: &[Dimension]) -> Vec<&Dimension> {
+    let of = |group: Group| dimensions.iter().filter(move |axis| axis.group == group);
+    let log = |axis: &&Dimension| matches!(axis.domain, Domain::Float { log: true, .. });
+    of(Group::Train)
+        .filter(log)
+        .chain(of(Group::Loss))
+        .chain(of(Group::Train).filter(|axis| !log(axis)))
+        .take(KEY_HYPERPARAMETERS)
+        .collect()
+}

@@ -1,0 +1,187 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Run a campaign of autonomous ML research.
+///
+/// `orze-runtime --config campaign.toml` starts the campaign, or goes on where it stopped:
+/// researchers propose experiments, near-identical ones are filtered out, slots train the rest,
+/// and the best are shown as they come in. Ctrl-C lets running experiments finish for a moment and
+/// hands the others back; a second one stops at once. Nothing finished is ever run again.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Start here:\n  \
+        orze-runtime check --config configs/quickstart.toml   verify without running\n  \
+        orze-runtime --config configs/quickstart.toml         run, or resume\n  \
+        orze-runtime status --config configs/quickstart.toml  look in from another terminal\n\n\
+        Any key of the campaign file can be set from the environment: ORZE_SECTION__KEY=value.\n\n\
+        Exit codes: 0 done, 1 failed, 2 the input is wrong, 130 interrupted."
+)]
+pub struct Arguments {
+    /// What to do; without one, the campaign runs
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// The campaign file
+    #[arg(long, short, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// The campaign's folder, instead of the file's `[campaign] directory`
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub dir: Option<PathBuf>,
+
+    /// Replaces the budget: finished experiments in all, over every run of this campaign
+    #[arg(long, value_name = "N")]
+    pub max_experiments: Option<u64>,
+
+    /// Number of slots, instead of the file's `[slots] count`
+    #[arg(long, value_name = "N")]
+    pub slots: Option<u32>,
+
+    /// How progress is shown
+    #[arg(long, value_enum, default_value_t = Progress::Auto, value_name = "HOW")]
+    pub progress: Progress,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// Live on a terminal, plain lines elsewhere
+    Auto,
+    /// A view that is redrawn
+    Live,
+    /// One line an event
+    Plain,
+    /// Only the result
+    None,
+}
+
+/// The commands beside running.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Verify the campaign file, space, data and folder; writes nothing
+    Check,
+    /// Show where the campaign stands; works beside a running one
+    Status(StatusOptions),
+    /// Write the report from what is known now; works beside a running campaign
+    Report,
+    /// Write one record for each experiment
+    Export(ExportOptions),
+    /// Compare search policies on the campaign's surrogate, without slots or ledger
+    Simulate(SimulateOptions),
+    /// Measure what the runtime itself costs an experiment on this machine
+    Bench(BenchOptions),
+    /// Inspect and import feature packs
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Train experiments for a runtime, over standard input and output
+    #[command(hide = true)]
+    Worker,
+}
+
+/// Options of `status`.
+#[derive(Debug, Args)]
+pub struct StatusOptions {
+    /// As JSON, for programs
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `export`.
+#[derive(Debug, Args)]
+pub struct ExportOptions {
+    /// The format
+    #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
+    pub format: ExportFormat,
+    /// The file to write; standard output without it (not for Parquet)
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// The formats of `export`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// One JSON object a line
+    Jsonl,
+    /// Comma-separated, one column a dimension and metric
+    Csv,
+    /// Apache Parquet, the columns of the CSV
+    Parquet,
+}
+
+/// Options of `simulate`.
+#[derive(Debug, Args)]
+pub struct SimulateOptions {
+    /// The policies to compare
+    #[arg(long, value_delimiter = ',', default_value = "random,tpe,evolution")]
+    pub policies: Vec<String>,
+    /// Experiments a run
+    #[arg(long, default_value_t = 500)]
+    pub experiments: usize,
+    /// Runs of each policy, each under its own seed
+    #[arg(long, default_value_t = 30)]
+    pub seeds: u64,
+}
+
+/// Options of `bench`.
+#[derive(Debug, Args)]
+pub struct BenchOptions {
+    /// Experiments to pass through intake, ledger, worker and back
+    #[arg(long, default_value_t = 5000)]
+    pub experiments: u64,
+    /// Slots
+    #[arg(long, default_value_t = 4)]
+    pub slots: u32,
+    /// The policy that proposes
+    #[arg(long, default_value = "random")]
+    pub policy: String,
+    /// Where the ledger is written while measuring: its disk is part of what is measured
+    #[arg(long, value_name = "FOLDER")]
+    pub on: Option<PathBuf>,
+}
+
+/// The commands on feature packs.
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// Read a pack from end to end and say what is in it
+    Inspect {
+        /// The pack's folder
+        pack: PathBuf,
+    },
+    /// Make a pack from feature files of any backbone
+    Import {
+        /// The folder to create
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+        /// Features of one backbone, `[clips, T, D]`; may be given more than once
+        #[arg(
+            long = "features",
+            value_name = "BACKBONE=FILE",
+            required = true,
+            long_help = "Features of one backbone, `BACKBONE=FILE`, where FILE is .npy, .npz or \
+                .safetensors: one array `[clips, T, D]`, or, for clips of different length, rows \
+                `[frames, D]` and a one-dimensional integer array `lengths`. May be given more \
+                than once."
+        )]
+        features: Vec<String>,
+        /// Labels: CSV with the header id,label,split,group, or JSON lines with these keys
+        #[arg(long, value_name = "FILE")]
+        labels: PathBuf,
+        /// The label that is to be detected
+        #[arg(long, value_name = "LABEL")]
+        positive: String,
+        /// The task in words
+        #[arg(long, default_value = "detect the positive label")]
+        task: String,
+        /// Where the data come from
+        #[arg(long, default_value = "")]
+        provenance: String,
+        /// The data's licence
+        #[arg(long, default_value = "unknown")]
+        licence: String,
+    },
+}

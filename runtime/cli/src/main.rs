@@ -1,0 +1,39 @@
+//! `orze-runtime`: runs a campaign of machine-led research, and reads what it left.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod arguments;
+mod bench;
+mod check;
+mod data;
+mod export;
+mod live;
+mod outcome;
+mod prepare;
+mod report;
+mod run;
+mod simulate;
+mod status;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match &arguments.command {
+        None => run::command(&arguments),
+        Some(Command::Check) => check::command(&arguments),
+        Some(Command::Status(options)) => status::command(&arguments, options),
+        Some(Command::Report) => report::command(&arguments),
+        Some(Command::Export(options)) => export::command(&arguments, options),
+        Some(Command::Simulate(options)) => simulate::command(&arguments, options),
+        Some(Command::Bench(options)) => bench::command(options),
+        Some(Command::Data(command)) => data::command(command),
+        Some(Command::Worker) => worker::command(),
+    };
+    outcome::exit_code(result)
+}

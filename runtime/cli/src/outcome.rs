@@ -1,0 +1,57 @@
+//! How a command ends: exit codes, and errors as a person reads them.
+
+use std::process::ExitCode;
+
+use orze_campaign::InputError;
+use orze_ledger::LedgerError;
+
+/// What a command ended with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Done {
+    /// All went well.
+    Success,
+    /// It ran, and what it ran failed; the text is already printed.
+    Failure,
+    /// The user stopped it.
+    Interrupted,
+}
+
+/// Prints an error as `error:`, a blank line, `hint:`, and gives the exit code: 0 done, 1 failed,
+/// 2 the input is wrong, 130 interrupted.
+pub fn exit_code(result: anyhow::Result<Done>) -> ExitCode {
+    match result {
+        Ok(Done::Success) => ExitCode::SUCCESS,
+        Ok(Done::Failure) => ExitCode::from(1),
+        Ok(Done::Interrupted) => ExitCode::from(130),
+        Err(error) => {
+            if broken_pipe(&error) {
+                // Whoever read our output (`head`) has seen enough.
+                return ExitCode::SUCCESS;
+            }
+            let input = error.downcast_ref::<InputError>().or_else(|| {
+                error
+                    .downcast_ref::<LedgerError>()
+                    .and_then(|error| match error {
+                        LedgerError::Input(input) => Some(input),
+                        _ => None,
+                    })
+            });
+            eprintln!("error: {error:#}");
+            match input {
+                Some(input) => {
+                    if let Some(hint) = &input.hint {
+                        eprintln!("\nhint: {hint}");
+                    }
+                    ExitCode::from(2)
+                }
+                None => ExitCode::from(1),
+            }
+        }
+    }
+}
+
+fn broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

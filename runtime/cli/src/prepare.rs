@@ -1,0 +1,239 @@
+//! From a campaign file to everything a run needs, verified before anything is written.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use orze_actors::devices::{self, Machine, SlotPlan};
+use orze_campaign::protocol::TrainerSpec;
+use orze_campaign::settings::{Auto, TrainerKind};
+use orze_campaign::{Configuration, Failure, FailureKind, InputError, Settings, Space};
+use orze_ledger::{Identity, LedgerSettings};
+use orze_search::PolicyKind;
+use orze_train::pack::{Pack, PackSummary};
+use orze_train::recipe::Recipe;
+use orze_train::surrogate::Surrogate;
+
+use crate::arguments::Arguments;
+
+/// A verified campaign.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The campaign file, with the flags applied.
+    pub settings: Settings,
+    /// The search space.
+    pub space: Arc<Space>,
+    /// What the trainer trains on.
+    pub data: Data,
+    /// Where experiments will run.
+    pub slots: Vec<SlotPlan>,
+    /// Finished experiments at which the campaign is done.
+    pub experiments: Option<u64>,
+}
+
+/// What the trainer trains on.
+#[derive(Debug)]
+pub enum Data {
+    /// A feature pack.
+    Pack(Box<PackSummary>),
+    /// A surrogate, by the digest of its file.
+    Surrogate(String),
+}
+
+impl Data {
+    /// The digest that the ledger remembers.
+    pub fn digest(&self) -> &str {
+        match self {
+            Self::Pack(summary) => &summary.digest,
+            Self::Surrogate(digest) => digest,
+        }
+    }
+
+    /// The task in words.
+    pub fn task(&self) -> &str {
+        match self {
+            Self::Pack(summary) => &summary.description,
+            Self::Surrogate(_) => "surrogate: a closed form or table, no training",
+        }
+    }
+}
+
+/// The campaign file that the user named.
+pub fn campaign_file(arguments: &Arguments) -> Result<&Path, InputError> {
+    arguments.config.as_deref().ok_or_else(|| {
+        InputError::new("which campaign? no `--config` was given")
+            .hint("try `orze-runtime --config configs/quickstart.toml`; `--help` explains")
+    })
+}
+
+/// Reads the campaign file and applies the flags.
+pub fn settings(arguments: &Arguments) -> Result<Settings, InputError> {
+    let mut settings = Settings::read(campaign_file(arguments)?)?;
+    if let Some(folder) = &arguments.dir {
+        settings.campaign.directory.clone_from(folder);
+    }
+    if let Some(slots) = arguments.slots {
+        if slots == 0 {
+            return Err(InputError::new("must be above 0").at_key("--slots"));
+        }
+        settings.slots.count = Auto::Is(slots);
+    }
+    // Workers are told absolute paths, whatever folder they run in.
+    settings.campaign.directory = absolute(&settings.campaign.directory)?;
+    if let Some(task) = &mut settings.task {
+        task.data = absolute(&task.data)?;
+    }
+    if let Some(file) = &mut settings.trainer.file {
+        *file = absolute(file)?;
+    }
+    Ok(settings)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, InputError> {
+    std::path::absolute(path)
+        .map_err(|error| InputError::new(format!("is no usable path: {error}")).in_file(path))
+}
+
+/// Verifies everything that can be verified without training; writes nothing.
+pub fn prepare(arguments: &Arguments) -> Result<Prepared, InputError> {
+    let file = campaign_file(arguments)?;
+    let settings = settings(arguments)?;
+    let in_file = |error: InputError| error.in_file(file);
+    for (index, researcher) in settings.researcher.iter().enumerate() {
+        researcher
+            .kind
+            .parse::<PolicyKind>()
+            .map_err(|error| in_file(error.at_key(format!("researcher.{index}.kind"))))?;
+    }
+    let space = Arc::new(Space::read(&settings.space.file)?);
+    let slots =
+        devices::plan(&settings.slots, Machine::find(cfg!(feature = "cuda"))).map_err(in_file)?;
+    let data = match settings.trainer_spec("cpu".to_owned()).map_err(in_file)? {
+        TrainerSpec::Candle { data, .. } => {
+            let pack = Pack::open(&data)?;
+            verify_pack(&settings, &space, &pack)?;
+            if let Some(backbone) = settings
+                .task
+                .as_ref()
+                .and_then(|task| task.baseline_backbone.as_deref())
+                && pack.backbone(backbone)?.is_none()
+            {
+                let names = pack.manifest().backbones.iter();
+                let error = InputError::new(format!("the pack has no backbone `{backbone}`"))
+                    .at_key("task.baseline_backbone")
+                    .hint_nearest(backbone, names.map(|entry| entry.name.as_str()));
+                return Err(in_file(error));
+            }
+            Data::Pack(Box::new(PackSummary::of(&pack)?))
+        }
+        TrainerSpec::Surrogate { file, .. } => {
+            let surrogate = Surrogate::open(&file, 0.0, 0.0)?;
+            verify_surrogate(&settings, &space, &surrogate)?;
+            Data::Surrogate(surrogate.digest().to_owned())
+        }
+    };
+    let budget = &settings.campaign.budget;
+    let experiments = arguments.max_experiments.or(budget.experiments);
+    if experiments.is_none() && budget.hours.is_none() && budget.slot_hours.is_none() {
+        return Err(in_file(
+            InputError::new("says nowhere when the campaign is done")
+                .at_key("campaign.budget")
+                .hint("set `experiments`, `hours` or `slot_hours`, or pass `--max-experiments`"),
+        ));
+    }
+    Ok(Prepared {
+        settings,
+        space,
+        data,
+        slots,
+        experiments,
+    })
+}
+
+/// Every value of every dimension must be one that the trainer consumes.
+fn verify_pack(settings: &Settings, space: &Space, pack: &Pack) -> Result<(), InputError> {
+    for probe in space.probes() {
+        let (recipe, _) = Recipe::read(&space.complete(&probe))
+            .map_err(|failure| refused(settings, &probe, &failure))?;
+        let known = pack
+            .manifest()
+            .backbones
+            .iter()
+            .any(|entry| entry.name == recipe.backbone);
+        if !known {
+            let names = pack.manifest().backbones.iter();
+            return Err(InputError::new(format!(
+                "`{}` is no backbone of the pack {}",
+                recipe.backbone,
+                pack.folder().display()
+            ))
+            .in_file(&settings.space.file)
+            .at_key("backbone")
+            .hint_nearest(&recipe.backbone, names.map(|entry| entry.name.as_str())));
+        }
+    }
+    Ok(())
+}
+
+fn verify_surrogate(
+    settings: &Settings,
+    space: &Space,
+    surrogate: &Surrogate,
+) -> Result<(), InputError> {
+    if surrogate.is_table() {
+        return Ok(());
+    }
+    for probe in space.probes() {
+        surrogate
+            .evaluate(&space.complete(&probe), 0)
+            .map_err(|failure| refused(settings, &probe, &failure))?;
+    }
+    Ok(())
+}
+
+fn refused(settings: &Settings, probe: &Configuration, failure: &Failure) -> InputError {
+    let what = match failure.kind {
+        FailureKind::BadConfiguration => failure.message.clone(),
+        _ => failure.to_string(),
+    };
+    InputError::new(format!(
+        "the {} trainer refuses a configuration of this space: {what}",
+        trainer_name(settings)
+    ))
+    .in_file(&settings.space.file)
+    .hint(format!("for example: {probe}"))
+}
+
+/// The name of the trainer as records carry it.
+pub fn trainer_name(settings: &Settings) -> &'static str {
+    match settings.trainer.kind {
+        TrainerKind::Candle => "candle",
+        TrainerKind::Surrogate => "surrogate",
+    }
+}
+
+impl Prepared {
+    /// How the ledger is opened.
+    pub fn ledger_settings(&self) -> LedgerSettings {
+        let data = self.data.digest().to_owned();
+        LedgerSettings {
+            identity: Identity {
+                campaign: self.settings.campaign.name.clone(),
+                space: self.space.digest(),
+                trainer: trainer_name(&self.settings).to_owned(),
+                data: data.clone(),
+                objective: self.settings.trainer.objective.clone(),
+            },
+            digests: BTreeMap::from([("data".to_owned(), data)]),
+            attempts: self.settings.healing.attempts,
+        }
+    }
+
+    /// What each slot's worker trains with.
+    pub fn trainers(&self) -> Result<Vec<TrainerSpec>, InputError> {
+        self.slots
+            .iter()
+            .map(|slot| self.settings.trainer_spec(slot.device.clone()))
+            .collect()
+    }
+}

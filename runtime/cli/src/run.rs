@@ -1,0 +1,206 @@
+//! `orze-runtime --config F`: runs or resumes a campaign.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use anyhow::Context as _;
+use orze_actors::campaign::CampaignMessage;
+use orze_actors::devices::queue_capacity;
+use orze_actors::directory::Directory;
+use orze_actors::restart::RestartPolicy;
+use orze_actors::{Campaign, Context, Ending, StopReason, View, process};
+use orze_campaign::Status;
+use orze_ledger::{Entry, Ledger, Reader};
+use ractor::Actor;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+use tracing_subscriber::EnvFilter;
+
+use crate::arguments::Arguments;
+use crate::live::{self, Goal, Screen, duration};
+use crate::outcome::Done;
+use crate::prepare::{Prepared, prepare};
+use crate::report;
+
+/// Runs the campaign to its end, writes the report and prints the leaderboard.
+pub fn command(arguments: &Arguments) -> anyhow::Result<Done> {
+    let prepared = prepare(arguments)?;
+    let screen = Screen::new(arguments.progress);
+    let filter = EnvFilter::try_from_env("ORZE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_writer(screen.clone())
+        .init();
+    let ending = campaign(&prepared, &screen)?;
+    let summary = report::write(&prepared)?;
+    println!("{}", summary.text);
+    Ok(match ending {
+        StopReason::BudgetSpent(what) => {
+            println!("done: {what}");
+            Done::Success
+        }
+        StopReason::SpaceExhausted => {
+            println!("done: no researcher has anything new to propose in this space");
+            Done::Success
+        }
+        StopReason::Interrupted => {
+            println!("interrupted; the same command goes on where this run stopped");
+            Done::Interrupted
+        }
+        StopReason::Failed(why) => {
+            eprintln!("error: the campaign can't go on: {why}");
+            Done::Failure
+        }
+    })
+}
+
+/// Opens the ledger, runs the actors to the end of the run, and gives its reason.
+pub fn campaign(prepared: &Prepared, screen: &Screen) -> anyhow::Result<Ending> {
+    let settings = &prepared.settings;
+    let folder = &settings.campaign.directory;
+    let mut ledger = Ledger::open(
+        folder,
+        prepared.ledger_settings(),
+        orze_actors::context::now_ms(),
+    )?;
+    let counts = Reader::open(folder)?.counts()?;
+    let count = |status| counts.get(&status).copied().unwrap_or(0);
+    let before = count(Status::Completed) + count(Status::Failed);
+    if !counts.is_empty() {
+        screen.line(&format!(
+            "resuming {}: {before} finished, {} waiting",
+            settings.campaign.name,
+            count(Status::Queued)
+        ));
+    }
+    if prepared.experiments.is_some_and(|limit| before >= limit) {
+        return Ok(StopReason::BudgetSpent(format!(
+            "{before} experiments were finished before"
+        )));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("the asynchronous runtime could not be started")?;
+    runtime.block_on(async {
+        end_leftovers(&mut ledger, screen).await?;
+        let (sender, view) = watch::channel(View::default());
+        let fences = AtomicU64::new((ledger.epoch() << 32) + 1);
+        let context = Arc::new(Context {
+            settings: settings.clone(),
+            space: Arc::clone(&prepared.space),
+            experiments: prepared.experiments,
+            slots: prepared.slots.clone(),
+            queue_capacity: queue_capacity(settings.slots.queue, prepared.slots.len()),
+            trainers: prepared.trainers()?,
+            program: program()?,
+            ledger: prepared.ledger_settings(),
+            claim: ledger.claim(),
+            fences,
+            restarts: RestartPolicy::default(),
+            directory: Directory::default(),
+            view: sender,
+            began: Instant::now(),
+        });
+        let goal = Goal {
+            campaign: settings.campaign.name.clone(),
+            objective: settings.trainer.objective.clone(),
+            experiments: prepared.experiments,
+        };
+        let (ended, ending) = oneshot::channel();
+        let opened = Arc::new(Mutex::new(Some(ledger)));
+        let actor = Campaign {
+            context: Arc::clone(&context),
+            opened,
+        };
+        let (campaign, handle) = Actor::spawn(None, actor, ended)
+            .await
+            .map_err(|error| anyhow::anyhow!("the campaign could not be started: {error}"))?;
+        let space = Arc::clone(&prepared.space);
+        let watcher = {
+            let screen = screen.clone();
+            tokio::spawn(async move { live::show(screen, view, goal, &space).await })
+        };
+        let stopper = tokio::spawn(stop_on_signals(
+            campaign,
+            screen.clone(),
+            settings.slots.grace_s,
+        ));
+        let ending = ending
+            .await
+            .unwrap_or_else(|_| StopReason::Failed("the supervisor failed".to_owned()));
+        stopper.abort();
+        handle.await.context("the supervisor did not end cleanly")?;
+        // The watcher shows what came last and ends when nobody can send any more.
+        drop(context);
+        watcher.await.context("the live view failed")?;
+        Ok(ending)
+    })
+}
+
+/// Ends the workers of a run that was killed, before they can meet those of this one.
+async fn end_leftovers(ledger: &mut Ledger, screen: &Screen) -> anyhow::Result<()> {
+    let leftovers = ledger.leftover_workers().to_vec();
+    let mut entries = Vec::new();
+    for worker in leftovers {
+        if process::end_leftover(&worker).await? {
+            screen.line(&format!(
+                "ended worker process {} of an earlier run",
+                worker.pid
+            ));
+        }
+        entries.push(Entry::WorkerEnded {
+            token: worker.token,
+        });
+    }
+    if !entries.is_empty() {
+        ledger.commit(&entries, orze_actors::context::now_ms())?;
+    }
+    Ok(())
+}
+
+/// The first Ctrl-C (or SIGTERM) ends the run cleanly, the second one at once.
+async fn stop_on_signals(
+    campaign: ractor::ActorRef<CampaignMessage>,
+    screen: Screen,
+    grace_s: f64,
+) {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        tracing::warn!("signals can't be watched; Ctrl-C will stop at once");
+        return;
+    };
+    let mut again = false;
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if again {
+            // Workers end with their input; whatever they held is handed back on resume.
+            std::process::exit(130);
+        }
+        again = true;
+        let grace = duration(std::time::Duration::from_secs_f64(grace_s));
+        screen.line(&format!(
+            "stopping: running experiments get {grace} to finish; Ctrl-C again stops at once"
+        ));
+        if campaign
+            .send_message(CampaignMessage::Stop(StopReason::Interrupted))
+            .is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// This program, which is its own worker.
+fn program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("the program's own file can't be found")
+}

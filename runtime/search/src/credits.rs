@@ -1,0 +1,393 @@
+//! Who may propose, and how much: the back-pressure that unbounded mailboxes lack. DESIGN §3.
+//!
+//! A credit is the right to propose one experiment. Credits are granted only for places that are
+//! free in the queue and covered by the budget, so the queue can't outgrow its bound however fast
+//! or many the researchers are. A grant is a batch; a researcher holds one grant at a time and
+//! settles it: so many admitted, rejected, unused.
+//!
+//! Shares follow the weights by stride scheduling: each researcher has a pass that advances by
+//! `credits / weight`, and the smallest pass is served first. A slow researcher keeps its claim,
+//! up to a bounded catch-up.
+//!
+//! A researcher whose grants bear nothing rests for 1, 2, 4, … grants of the others, and after
+//! `patience` fruitless grants in a row it is dormant until there is news (a finished experiment,
+//! which a policy may learn from).
+
+/// The position of a researcher in the campaign file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ResearcherIndex(pub usize);
+
+/// What became of the credits of a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Settlement {
+    /// Proposals that were admitted and wait in the queue now.
+    pub admitted: usize,
+    /// Proposals that were rejected: schema, rule, diversity, duplicate.
+    pub rejected: usize,
+    /// Credits for which there was no proposal.
+    pub unused: usize,
+}
+
+impl Settlement {
+    fn total(self) -> usize {
+        self.admitted + self.rejected + self.unused
+    }
+}
+
+/// How many batches of the lightest researcher another can be behind and still catch up.
+const CATCH_UP_BATCHES: f64 = 4.0;
+/// The longest rest is 2 to this power grants of the others.
+const LONGEST_REST: u32 = 6;
+
+#[derive(Debug, Clone)]
+struct Account {
+    weight: f64,
+    /// Stride scheduling's virtual time.
+    pass: f64,
+    outstanding: usize,
+    /// Whether the current grant has borne an admission.
+    fruitful: bool,
+    /// Grants in a row that bore nothing.
+    fruitless: u32,
+    /// Rests until so many grants have been given in all.
+    rests_until: u64,
+    granted: u64,
+}
+
+/// All credits of a campaign.
+#[derive(Debug, Clone)]
+pub struct CreditBook {
+    capacity: usize,
+    batch: usize,
+    patience: u32,
+    accounts: Vec<Account>,
+    grants: u64,
+}
+
+impl CreditBook {
+    /// A book for a queue of `capacity` places, which grants at most `batch` credits at a time to
+    /// researchers of these weights; one is dormant after `patience` fruitless grants in a row.
+    /// Weights that are not positive count as the smallest positive share.
+    pub fn new(capacity: usize, batch: usize, weights: &[f64], patience: u32) -> Self {
+        let accounts = weights
+            .iter()
+            .map(|weight| Account {
+                weight: if weight.is_finite() {
+                    weight.max(1e-3)
+                } else {
+                    1.0
+                },
+                pass: 0.0,
+                outstanding: 0,
+                fruitful: false,
+                fruitless: 0,
+                rests_until: 0,
+                granted: 0,
+            })
+            .collect();
+        Self {
+            capacity,
+            batch: batch.max(1),
+            patience: patience.max(1),
+            accounts,
+            grants: 0,
+        }
+    }
+
+    /// Grants what there is room for. `queued` counts the experiments that wait; `budget_left`
+    /// those that the budget still allows beyond the running and finished ones, so waiting ones
+    /// are covered by it. Afterwards outstanding + queued ≤ min(capacity, budget_left), or nothing
+    /// was granted.
+    pub fn grant(&mut self, queued: usize, budget_left: usize) -> Vec<(ResearcherIndex, usize)> {
+        let mut room = self
+            .capacity
+            .min(budget_left)
+            .saturating_sub(queued)
+            .saturating_sub(self.outstanding());
+        let mut grants = Vec::new();
+        while room > 0
+            && let Some(index) = self.next()
+        {
+            let credits = self.batch.min(room);
+            room -= credits;
+            self.advance(index, credits);
+            grants.push((ResearcherIndex(index), credits));
+        }
+        grants
+    }
+
+    /// Who is served next: among those without a grant the smallest pass; one that rests only when
+    /// nobody else can propose.
+    fn next(&self) -> Option<usize> {
+        let free =
+            self.accounts.iter().enumerate().filter(|(_, account)| {
+                account.outstanding == 0 && account.fruitless < self.patience
+            });
+        let rank = |account: &Account| {
+            (
+                account.rests_until.saturating_sub(self.grants),
+                account.pass,
+            )
+        };
+        free.min_by(|(_, a), (_, b)| {
+            let (a, b) = (rank(a), rank(b));
+            a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
+        })
+        .map(|(index, _)| index)
+    }
+
+    fn advance(&mut self, index: usize, credits: usize) {
+        let foremost = self
+            .accounts
+            .iter()
+            .map(|account| account.pass)
+            .fold(0.0, f64::max);
+        let lightest = self
+            .accounts
+            .iter()
+            .map(|account| account.weight)
+            .fold(f64::INFINITY, f64::min);
+        let behind = CATCH_UP_BATCHES * to_f64(self.batch) / lightest;
+        let account = &mut self.accounts[index];
+        account.pass = account.pass.max(foremost - behind) + to_f64(credits) / account.weight;
+        account.outstanding = credits;
+        account.fruitful = false;
+        account.granted += credits as u64;
+        self.grants += 1;
+    }
+
+    /// Takes back credits that were used or are not needed; a grant may be settled in parts.
+    /// Settling more than is outstanding returns what is.
+    pub fn settle(&mut self, researcher: ResearcherIndex, settlement: Settlement) {
+        let grants = self.grants;
+        let Some(account) = self.accounts.get_mut(researcher.0) else {
+            return;
+        };
+        if account.outstanding == 0 {
+            return;
+        }
+        account.outstanding = account.outstanding.saturating_sub(settlement.total());
+        if settlement.admitted > 0 {
+            account.fruitful = true;
+            account.fruitless = 0;
+            account.rests_until = 0;
+        }
+        if account.outstanding == 0 && !account.fruitful {
+            account.fruitless = account.fruitless.saturating_add(1);
+            let rest = 1_u64 << (account.fruitless - 1).min(LONGEST_REST);
+            account.rests_until = grants + rest;
+        }
+    }
+
+    /// Takes back every credit of a researcher that was restarted and knows of none; not its
+    /// fault, so it does not rest.
+    pub fn forfeit(&mut self, researcher: ResearcherIndex) {
+        if let Some(account) = self.accounts.get_mut(researcher.0) {
+            account.outstanding = 0;
+        }
+    }
+
+    /// There is something new to learn from: each dormant researcher gets one more try.
+    pub fn news(&mut self) {
+        for account in &mut self.accounts {
+            account.fruitless = account.fruitless.min(self.patience - 1);
+        }
+    }
+
+    /// Whether every researcher is dormant: nobody has anything new to propose.
+    pub fn exhausted(&self) -> bool {
+        self.accounts
+            .iter()
+            .all(|account| account.fruitless >= self.patience)
+    }
+
+    /// Credits granted and not settled.
+    pub fn outstanding(&self) -> usize {
+        self.accounts
+            .iter()
+            .map(|account| account.outstanding)
+            .sum()
+    }
+
+    /// Credits that one researcher holds.
+    pub fn outstanding_of(&self, researcher: ResearcherIndex) -> usize {
+        self.accounts
+            .get(researcher.0)
+            .map_or(0, |account| account.outstanding)
+    }
+
+    /// Credits ever granted to one researcher.
+    pub fn granted_to(&self, researcher: ResearcherIndex) -> u64 {
+        self.accounts
+            .get(researcher.0)
+            .map_or(0, |account| account.granted)
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn to_f64(count: usize) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ALL_ADMITTED: fn(usize) -> Settlement = |credits| Settlement {
+        admitted: credits,
+        ..Settlement::default()
+    };
+    const ALL_REJECTED: fn(usize) -> Settlement = |credits| Settlement {
+        rejected: credits,
+        ..Settlement::default()
+    };
+
+    /// Grants `rounds` times to researchers that answer at once; counts admissions.
+    fn run(book: &mut CreditBook, rounds: usize, answer: &[fn(usize) -> Settlement]) -> Vec<usize> {
+        let mut admitted = vec![0; answer.len()];
+        for _ in 0..rounds {
+            for (researcher, credits) in book.grant(0, usize::MAX) {
+                let settlement = answer[researcher.0](credits);
+                admitted[researcher.0] += settlement.admitted;
+                book.settle(researcher, settlement);
+            }
+        }
+        admitted
+    }
+
+    proptest! {
+        #[test]
+        fn outstanding_and_queued_never_exceed_the_bound(
+            capacity in 0_usize..40,
+            batch in 1_usize..10,
+            weights in prop::collection::vec(0.0..5.0_f64, 1..5),
+            steps in prop::collection::vec((0_u8..5, 0_usize..5, 0_usize..6, 0_usize..6), 1..300),
+        ) {
+            let mut book = CreditBook::new(capacity, batch, &weights, 3);
+            let (mut queued, mut budget) = (0, 60);
+            for (kind, who, admitted, rejected) in steps {
+                let researcher = ResearcherIndex(who);
+                match kind {
+                    0 | 1 => {
+                        for (_, credits) in book.grant(queued, budget) {
+                            prop_assert!((1..=batch).contains(&credits));
+                            prop_assert!(book.outstanding() + queued <= capacity.min(budget));
+                        }
+                    }
+                    2 => {
+                        let admitted = admitted.min(book.outstanding_of(researcher));
+                        let settlement = Settlement { admitted, rejected, unused: 0 };
+                        book.settle(researcher, settlement);
+                        queued += admitted;
+                    }
+                    3 if queued > 0 => {
+                        // It runs and is covered by the budget no longer.
+                        queued -= 1;
+                        budget -= 1;
+                        book.news();
+                    }
+                    _ => book.forfeit(researcher),
+                }
+                prop_assert!(book.outstanding() + queued <= capacity.min(budget));
+            }
+        }
+
+        #[test]
+        fn shares_follow_the_weights(weights in prop::collection::vec(0.5..4.0_f64, 2..5)) {
+            let mut book = CreditBook::new(4, 4, &weights, 3);
+            let answers = vec![ALL_ADMITTED; weights.len()];
+            let admitted = run(&mut book, 2_000, &answers);
+            let total: usize = admitted.iter().sum();
+            let sum: f64 = weights.iter().sum();
+            for (count, weight) in admitted.iter().zip(&weights) {
+                let share = *count as f64 / total as f64;
+                prop_assert!((share - weight / sum).abs() < 0.02, "{share} {weight}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_is_always_rejected_gets_few_turns_and_sleeps_at_last() {
+        let mut book = CreditBook::new(4, 4, &[1.0, 1.0], 5);
+        run(&mut book, 100, &[ALL_ADMITTED, ALL_REJECTED]);
+        assert_eq!(book.granted_to(ResearcherIndex(1)), 5 * 4);
+        assert!(book.granted_to(ResearcherIndex(0)) >= 90 * 4);
+        assert!(!book.exhausted());
+        book.news();
+        run(&mut book, 100, &[ALL_ADMITTED, ALL_REJECTED]);
+        assert_eq!(book.granted_to(ResearcherIndex(1)), 6 * 4);
+    }
+
+    #[test]
+    fn one_admission_ends_the_rest() {
+        let mut book = CreditBook::new(4, 4, &[1.0], 3);
+        run(&mut book, 2, &[ALL_REJECTED]);
+        run(
+            &mut book,
+            1,
+            &[|credits| Settlement {
+                admitted: 1,
+                rejected: credits - 1,
+                unused: 0,
+            }],
+        );
+        assert_eq!(run(&mut book, 10, &[ALL_ADMITTED]), [40]);
+    }
+
+    #[test]
+    fn a_campaign_whose_researchers_have_nothing_new_is_exhausted() {
+        let mut book = CreditBook::new(8, 4, &[1.0, 2.0], 3);
+        run(
+            &mut book,
+            50,
+            &[ALL_REJECTED, |credits| Settlement {
+                unused: credits,
+                ..Settlement::default()
+            }],
+        );
+        assert!(book.exhausted());
+        assert!(book.grant(0, 100).is_empty());
+        book.news();
+        assert!(!book.exhausted());
+        assert_eq!(book.grant(0, 100).len(), 2);
+    }
+
+    #[test]
+    fn a_slow_researcher_catches_up_but_not_without_bound() {
+        let mut book = CreditBook::new(4, 4, &[1.0, 1.0], 3);
+        let first = book.grant(0, 100);
+        assert_eq!(first.len(), 1);
+        // The first one holds its grant for long; the room goes to the other.
+        for _ in 0..1_000 {
+            let mut wide = book.grant(0, usize::MAX);
+            wide.retain(|(researcher, _)| *researcher != first[0].0);
+            for (researcher, credits) in wide {
+                book.settle(researcher, ALL_ADMITTED(credits));
+            }
+            book.capacity = 8;
+        }
+        book.settle(first[0].0, ALL_ADMITTED(4));
+        book.capacity = 4;
+        let before = book.granted_to(first[0].0);
+        let other = ResearcherIndex(1 - first[0].0.0);
+        let other_before = book.granted_to(other);
+        run(&mut book, 20, &[ALL_ADMITTED, ALL_ADMITTED]);
+        let gained = book.granted_to(first[0].0) - before;
+        let others = book.granted_to(other) - other_before;
+        assert!(
+            gained > others && gained - others <= 6 * 4,
+            "{gained} {others}"
+        );
+    }
+
+    #[test]
+    fn a_restarted_researcher_gives_back_what_it_forgot() {
+        let mut book = CreditBook::new(4, 4, &[1.0], 3);
+        assert_eq!(book.grant(0, 100), [(ResearcherIndex(0), 4)]);
+        assert!(book.grant(0, 100).is_empty());
+        book.forfeit(ResearcherIndex(0));
+        assert_eq!(book.grant(0, 100), [(ResearcherIndex(0), 4)]);
+    }
+}

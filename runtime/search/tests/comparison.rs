@@ -1,0 +1,96 @@
+//! How the policies compare, on fixed seeds: these runs are deterministic.
+
+#![allow(clippy::unwrap_used)]
+
+mod objectives;
+
+use std::sync::Arc;
+
+use objectives::Surrogate;
+use orze_campaign::{Configuration, Space};
+use orze_search::PolicyKind;
+use orze_search::simulate::{Objective, Summary, simulate, summarise};
+
+const SEEDS: u64 = 10;
+
+fn run(
+    kind: PolicyKind,
+    space: &Arc<Space>,
+    objective: Objective<'_>,
+    experiments: usize,
+    cell: Option<&Configuration>,
+) -> Summary {
+    let runs: Vec<_> = (0..SEEDS)
+        .map(|seed| simulate(kind, space, objective, experiments, seed))
+        .collect();
+    summarise(space, &runs, experiments, cell)
+}
+
+#[test]
+fn the_estimator_finds_the_best_architecture_and_tunes_it() {
+    let surrogate = Surrogate::read();
+    let space = objectives::surrogate_space();
+    let objective: Objective = &|configuration, _| surrogate.value(configuration);
+    let cell = Configuration::default()
+        .with("backbone", 4)
+        .with("encoder", 2);
+    let summary = run(PolicyKind::Tpe, &space, objective, 500, Some(&cell));
+    assert!(summary.mean >= 0.82, "{summary:?}");
+    assert!(summary.in_cell >= Some(0.9), "{summary:?}");
+    // A campaign of a Friday evening is shorter.
+    let short = run(PolicyKind::Tpe, &space, objective, 100, Some(&cell));
+    assert!(short.mean >= 0.81, "{short:?}");
+}
+
+#[test]
+fn the_estimator_is_no_worse_than_random_where_its_assumptions_do_not_hold() {
+    let surrogate = Surrogate::read();
+    let tuning = Surrogate::of_hyperparameters();
+    let odd = Surrogate::of_an_odd_architecture();
+    let conditions = Arc::new(Space::parse(objectives::CONDITIONS).unwrap());
+    let parse = |text| Arc::new(Space::parse(text).unwrap());
+    let cases: [(&str, Arc<Space>, Objective); 6] = [
+        (
+            "noise",
+            objectives::surrogate_space(),
+            &|configuration, seed| {
+                surrogate.value(configuration) + 0.01 * objectives::noise(configuration, seed)
+            },
+        ),
+        (
+            "hyperparameters decide",
+            objectives::surrogate_space(),
+            &|configuration, _| tuning.value(configuration),
+        ),
+        (
+            "an odd architecture",
+            objectives::surrogate_space(),
+            &|configuration, _| odd.value(configuration),
+        ),
+        (
+            "conditions",
+            Arc::clone(&conditions),
+            &|configuration, _| objectives::conditions(&conditions, configuration),
+        ),
+        (
+            "a valley",
+            parse(objectives::VALLEY),
+            &|configuration, _| objectives::valley(configuration),
+        ),
+        (
+            "two basins",
+            parse(objectives::BASINS),
+            &|configuration, _| objectives::basins(configuration),
+        ),
+    ];
+    for (name, space, objective) in cases {
+        let random = run(PolicyKind::Random, &space, objective, 200, None);
+        for kind in [PolicyKind::Tpe, PolicyKind::Evolution] {
+            let guided = run(kind, &space, objective, 200, None);
+            assert!(
+                guided.mean > random.mean,
+                "{name}: {kind:?} {guided:?}, random {random:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Depthwise convolution over time with zero padding.
+
+use std::ops::Range;
+
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+
+use super::{Real, by_type, hold, slice};
+
+struct DepthwiseConv1d;
+
+/// `x` `[batch, time, dim]`, `weight` `[dim, 1, kernel]` with an odd kernel, `bias` `[dim]`.
+///
+/// # Errors
+/// When the shapes don't fit.
+pub fn depthwise_conv1d(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    x.contiguous()?.apply_op3(weight, bias, DepthwiseConv1d)
+}
+
+/// `[dim, kernel]` → `[kernel, dim]`, so that a tap is a row.
+fn taps<T: Real>(weight: &[T], dim: usize) -> Vec<T> {
+    let kernel = weight.len() / dim;
+    (0..weight.len())
+        .map(|i| weight[i % dim * kernel + i / dim])
+        .collect()
+}
+
+/// The taps that reach a real frame from frame `t`; tap `k` reads frame `t + k − kernel / 2`.
+fn reach(t: usize, time: usize, kernel: usize) -> Range<usize> {
+    let half = kernel / 2;
+    half.saturating_sub(t)..kernel.min(time + half - t)
+}
+
+fn forward<T: Real>(
+    (time, dim): (usize, usize),
+    [x, weight, bias]: [(&CpuStorage, &Layout); 3],
+) -> Result<CpuStorage> {
+    let (x, bias) = (slice::<T>(x.0, x.1)?, slice::<T>(bias.0, bias.1)?);
+    let taps = taps(slice::<T>(weight.0, weight.1)?, dim);
+    let kernel = taps.len() / dim;
+    let mut y = Vec::with_capacity(x.len());
+    for clip in x.chunks_exact(time * dim) {
+        for t in 0..time {
+            let start = y.len();
+            y.extend_from_slice(bias);
+            let row = &mut y[start..];
+            for k in reach(t, time, kernel) {
+                let frame = &clip[(t + k - kernel / 2) * dim..][..dim];
+                let tap = &taps[k * dim..][..dim];
+                for ((y, &x), &w) in row.iter_mut().zip(frame).zip(tap) {
+                    *y += x * w;
+                }
+            }
+        }
+    }
+    Ok(T::to_cpu_storage_owned(y))
+}
+
+fn backward<T: Real>(x: &Tensor, weight: &Tensor, gradient: &Tensor) -> Result<[Tensor; 3]> {
+    let (_, time, dim) = x.dims3()?;
+    let (xs, ws, gs) = (hold(x)?, hold(weight)?, hold(gradient)?);
+    let (xs, gs) = (xs.slice::<T>()?, gs.slice::<T>()?);
+    let taps = taps(ws.slice::<T>()?, dim);
+    let kernel = taps.len() / dim;
+    let mut dx = vec![T::zero(); xs.len()];
+    let (mut dtaps, mut dbias) = (vec![T::zero(); taps.len()], vec![T::zero(); dim]);
+    let clips = xs.chunks_exact(time * dim).zip(gs.chunks_exact(time * dim));
+    for ((x, g), dx) in clips.zip(dx.chunks_exact_mut(time * dim)) {
+        for t in 0..time {
+            let g = &g[t * dim..][..dim];
+            for (sum, &g) in dbias.iter_mut().zip(g) {
+                *sum += g;
+            }
+            for k in reach(t, time, kernel) {
+                let at = (t + k - kernel / 2) * dim;
+                let (tap, dtap) = (&taps[k * dim..][..dim], &mut dtaps[k * dim..][..dim]);
+                let (x, dx) = (&x[at..][..dim], &mut dx[at..][..dim]);
+                for i in 0..dim {
+                    dx[i] += g[i] * tap[i];
+                    dtap[i] += g[i] * x[i];
+                }
+            }
+        }
+    }
+    let dweight: Vec<T> = (0..dtaps.len())
+        .map(|i| dtaps[i % kernel * dim + i / kernel])
+        .collect();
+    Ok([
+        Tensor::from_vec(dx, x.shape(), x.device())?,
+        Tensor::from_vec(dweight, weight.shape(), weight.device())?,
+        Tensor::from_vec(dbias, dim, weight.device())?,
+    ])
+}
+
+impl CustomOp3 for DepthwiseConv1d {
+    fn name(&self) -> &'static str {
+        "depthwise-conv1d"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        weight: &CpuStorage,
+        wl: &Layout,
+        bias: &CpuStorage,
+        bl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (_, time, dim) = xl.shape().dims3()?;
+        let (channels, _, kernel) = wl.shape().dims3()?;
+        if channels != dim || bl.dims() != [dim] || kernel % 2 == 0 {
+            candle_core::bail!("convolution of {:?} by {:?}", xl.dims(), wl.dims());
+        }
+        let dtype = candle_core::backend::BackendStorage::dtype(x);
+        let y = by_type!(
+            dtype,
+            forward((time, dim), [(x, xl), (weight, wl), (bias, bl)])
+        )?;
+        Ok((y, xl.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let gradient = gradient.contiguous()?;
+        let [dx, dweight, dbias] = by_type!(x.dtype(), backward(x, weight, &gradient))?;
+        Ok((Some(dx), Some(dweight), Some(dbias)))
+    }
+}

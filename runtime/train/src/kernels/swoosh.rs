@@ -1,0 +1,59 @@
+//! `log(1 + e^{x − shift}) − 0.08x − constant`.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+
+use super::{Real, by_type, hold, slice};
+
+struct Swoosh {
+    shift: f64,
+    constant: f64,
+}
+
+/// SwooshR or SwooshL, by its shift and constant. Any shape.
+///
+/// # Errors
+/// When the tensor is neither f32 nor f64.
+pub fn swoosh(x: &Tensor, shift: f64, constant: f64) -> Result<Tensor> {
+    x.contiguous()?.apply_op1(Swoosh { shift, constant })
+}
+
+fn forward<T: Real>(op: &Swoosh, x: &CpuStorage, layout: &Layout) -> Result<CpuStorage> {
+    let (shift, constant) = (T::of(op.shift), T::of(op.constant));
+    let (slope, one) = (T::of(0.08), T::one());
+    let y = slice::<T>(x, layout)?
+        .iter()
+        .map(|&x| {
+            let u = x - shift;
+            let positive = if u > T::zero() { u } else { T::zero() };
+            positive + (one + (-u.abs()).exp()).ln() - slope * x - constant
+        })
+        .collect();
+    Ok(T::to_cpu_storage_owned(y))
+}
+
+fn backward<T: Real>(op: &Swoosh, x: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+    let (shift, slope, one) = (T::of(op.shift), T::of(0.08), T::one());
+    let (xs, gs) = (hold(x)?, hold(gradient)?);
+    let pairs = xs.slice::<T>()?.iter().zip(gs.slice::<T>()?);
+    let dx: Vec<T> = pairs
+        .map(|(&x, &g)| g * (one / (one + (shift - x).exp()) - slope))
+        .collect();
+    Tensor::from_vec(dx, x.shape(), x.device())
+}
+
+impl CustomOp1 for Swoosh {
+    fn name(&self) -> &'static str {
+        "swoosh"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let dtype = candle_core::backend::BackendStorage::dtype(x);
+        let y = by_type!(dtype, forward(self, x, layout))?;
+        Ok((y, layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let gradient = gradient.contiguous()?;
+        by_type!(x.dtype(), backward(self, x, &gradient)).map(Some)
+    }
+}

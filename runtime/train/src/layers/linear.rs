@@ -1,0 +1,56 @@
+//! An affine map of the last dimension.
+
+use candle_core::{Result, Tensor};
+
+use crate::kernels;
+use crate::parameters::Parameters;
+
+/// `y = x Wᵀ + b`.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    /// `[out, in]`.
+    pub weight: Tensor,
+    /// `[out]`.
+    pub bias: Option<Tensor>,
+}
+
+impl Linear {
+    /// Weights uniform within `±1/√in`, bias zero.
+    ///
+    /// # Errors
+    /// When the device has no memory left.
+    pub fn new(
+        parameters: &mut Parameters,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        bias: bool,
+    ) -> Result<Self> {
+        #[allow(clippy::cast_precision_loss)]
+        let bound = (inputs as f64).sqrt().recip();
+        let weight = parameters.uniform(&format!("{name}.weight"), &[outputs, inputs], bound)?;
+        let bias = bias
+            .then(|| parameters.constant(&format!("{name}.bias"), &[outputs], 0.0))
+            .transpose()?;
+        Ok(Self { weight, bias })
+    }
+
+    /// `[.., in]` → `[.., out]`.
+    ///
+    /// # Errors
+    /// When the last dimension is not `in`.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let mut shape = x.dims().to_vec();
+        let inputs = shape.pop().unwrap_or(1);
+        let rows = shape.iter().product::<usize>();
+        // One matrix product over all rows; candle would otherwise broadcast the weight per batch.
+        let y = x.reshape((rows, inputs))?.matmul(&self.weight.t()?)?;
+        let y = match &self.bias {
+            Some(bias) if kernels::apply_to(&y) => kernels::add_bias(&y, bias)?,
+            Some(bias) => y.broadcast_add(bias)?,
+            None => y,
+        };
+        shape.push(self.weight.dim(0)?);
+        y.reshape(shape)
+    }
+}

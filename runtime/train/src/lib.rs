@@ -1,0 +1,29 @@
+//! Feature packs, encoders, losses, optimiser and one experiment, on candle.
+//!
+//! An experiment runs through [`experiment::run`]: a configuration read by the consuming reader,
+//! features of a [`pack`], a [`model`] of an [`encoders`] member and a pooling, a [`loss`], AdamW,
+//! validation each epoch through the same forward pass. [`recipe::Recipe`] lists every knob.
+
+pub mod artifacts;
+pub mod baseline;
+pub mod dataset;
+pub mod encoders;
+pub mod experiment;
+pub mod fault;
+pub mod features;
+pub mod kernels;
+pub mod layers;
+pub mod loss;
+pub mod mask;
+pub mod metrics;
+pub mod model;
+pub mod optimiser;
+pub mod pack;
+pub mod parameters;
+pub mod pass;
+pub mod recipe;
+pub mod sampling;
+pub mod schedule;
+pub mod surrogate;
+pub mod table;
+pub mod worker;

@@ -1,0 +1,125 @@
+//! The trainable tensors of a model, by name and in the order of their making.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+/// A store of named variables, initialised from one seeded stream.
+#[derive(Debug)]
+pub struct Parameters {
+    device: Device,
+    random: ChaCha8Rng,
+    prefix: String,
+    entries: Vec<(String, Var)>,
+}
+
+impl Parameters {
+    /// An empty store; initial values come from `random` in the order of the calls.
+    pub fn new(device: &Device, random: ChaCha8Rng) -> Self {
+        Self {
+            device: device.clone(),
+            random,
+            prefix: String::new(),
+            entries: Vec::new(),
+        }
+    }
+
+    /// Runs `build` with every name prefixed by `scope.`.
+    ///
+    /// # Errors
+    /// Those of `build`.
+    pub fn scoped<T>(
+        &mut self,
+        scope: &str,
+        build: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        let outer = self.prefix.len();
+        self.prefix.push_str(scope);
+        self.prefix.push('.');
+        let built = build(self);
+        self.prefix.truncate(outer);
+        built
+    }
+
+    /// A variable uniform within `±bound`.
+    ///
+    /// # Errors
+    /// When the device has no memory left.
+    #[allow(clippy::cast_possible_truncation)]
+    pub fn uniform(&mut self, name: &str, shape: &[usize], bound: f64) -> Result<Tensor> {
+        let count = shape.iter().product();
+        let values = (0..count)
+            .map(|_| ((self.random.random::<f64>() * 2.0 - 1.0) * bound) as f32)
+            .collect();
+        self.add(name, shape, values)
+    }
+
+    /// A variable that starts with one value everywhere.
+    ///
+    /// # Errors
+    /// When the device has no memory left.
+    pub fn constant(&mut self, name: &str, shape: &[usize], value: f32) -> Result<Tensor> {
+        self.add(name, shape, vec![value; shape.iter().product()])
+    }
+
+    fn add(&mut self, name: &str, shape: &[usize], values: Vec<f32>) -> Result<Tensor> {
+        let variable = Var::from_vec(values, shape, &self.device)?;
+        let tensor = variable.as_tensor().clone();
+        self.entries
+            .push((format!("{}{name}", self.prefix), variable));
+        Ok(tensor)
+    }
+
+    /// The variables in the order of their making.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &Var)> {
+        self.entries
+            .iter()
+            .map(|(name, variable)| (name.as_str(), variable))
+    }
+
+    /// Number of trainable scalars.
+    pub fn count(&self) -> usize {
+        self.entries
+            .iter()
+            .map(|(_, variable)| variable.elem_count())
+            .sum()
+    }
+
+    /// A copy of all values, to be restored later.
+    ///
+    /// # Errors
+    /// When the device has no memory left.
+    pub fn snapshot(&self) -> Result<Vec<Tensor>> {
+        self.entries
+            .iter()
+            .map(|(_, variable)| variable.as_tensor().copy())
+            .collect()
+    }
+
+    /// Puts a snapshot's values back.
+    ///
+    /// # Errors
+    /// When the snapshot is of another model.
+    pub fn restore(&self, snapshot: &[Tensor]) -> Result<()> {
+        for ((_, variable), value) in self.entries.iter().zip(snapshot) {
+            variable.set(value)?;
+        }
+        Ok(())
+    }
+
+    /// Writes all values as safetensors.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub fn save(&self, file: &Path) -> Result<()> {
+        let tensors: HashMap<String, Tensor> = self
+            .entries
+            .iter()
+            .map(|(name, variable)| Ok((name.clone(), variable.to_dtype(DType::F32)?)))
+            .collect::<Result<_>>()?;
+        candle_core::safetensors::save(&tensors, file)
+    }
+}
