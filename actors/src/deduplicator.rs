@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use orze_campaign::settings::DedupMode;
 use orze_campaign::{ExperimentId, Point};
 use orze_ledger::{Entry, NewExperiment, News, Reader, Rejection, RejectionKind};
-use orze_search::{DedupIndex, DedupSettings, Duplicate};
+use orze_search::{DedupIndex, Duplicate};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::context::Context;
@@ -73,18 +72,7 @@ impl Actor for Deduplicator {
         context
             .directory
             .enter(Name::Deduplicator, myself.get_cell());
-        let settings = &context.settings.dedup;
-        let mut index = DedupIndex::new(
-            Arc::clone(&context.space),
-            DedupSettings {
-                mode: match settings.mode {
-                    DedupMode::Paper => orze_search::DedupMode::Paper,
-                    DedupMode::Mixed => orze_search::DedupMode::Mixed,
-                },
-                jaccard: settings.jaccard,
-                epsilon: settings.epsilon,
-            },
-        );
+        let mut index = DedupIndex::new(Arc::clone(&context.space), context.settings.dedup);
         for record in Reader::open(&context.settings.campaign.directory)?.records()? {
             let point = context.space.encode(&record.config)?;
             index.insert(record.id, &point);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use orze_campaign::{Disposition, ExperimentId, ExperimentRecord, Idea, Origin, Priority, Status};
 use orze_ledger::{Entry, NewExperiment, News, Reader, Rejection, RejectionKind};
-use orze_search::{CreditBook, ResearcherIndex, Settlement, SweepSettings, SweepVariant, Sweeper};
+use orze_search::{CreditBook, ResearcherIndex, Settlement, SweepVariant, Sweeper};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::campaign::{CampaignMessage, StopReason};
@@ -100,7 +100,7 @@ impl Actor for Intake {
                 &weights,
                 PATIENCE,
             ),
-            sweeper: sweeper(context)?,
+            sweeper: Sweeper::new(Arc::clone(&context.space), settings.sweep.clone())?,
             experiments: HashMap::new(),
             queued: 0,
             sweeps_queued: 0,
@@ -362,8 +362,8 @@ impl Intake {
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss
         )]
-        let share = (self.context.queue_capacity as f64 * self.context.settings.sweep.share).ceil()
-            as usize;
+        let share = (self.context.queue_capacity as f64 * self.context.settings.sweep.max_share)
+            .ceil() as usize;
         let sweeps = state.sweeps_queued + state.sweeps_on_their_way;
         let room = capacity
             .saturating_sub(taken)
@@ -409,22 +409,6 @@ impl Intake {
             point: variant.point,
         }
     }
-}
-
-fn sweeper(context: &Context) -> Result<Sweeper, orze_campaign::InputError> {
-    let settings = &context.settings.sweep;
-    Sweeper::new(
-        Arc::clone(&context.space),
-        SweepSettings {
-            enabled: settings.enabled,
-            top_k: settings.top,
-            dimensions: settings.dimensions.clone(),
-            max_variants_per_base: settings.variants,
-            max_share: settings.share,
-            min_finished: settings.after,
-            ..SweepSettings::default()
-        },
-    )
 }
 
 fn join(errors: &[orze_campaign::InputError]) -> String {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use orze_campaign::{ExperimentRecord, Idea, Status};
 use orze_ledger::{News, Reader};
-use orze_search::{Observation, Policy, PolicyKind, build};
+use orze_search::{Observation, Policy, PolicyKind, build_with};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -64,7 +64,7 @@ impl Actor for Researcher {
         let kind: PolicyKind = settings.kind.parse()?;
         let resume = Reader::open(&context.settings.campaign.directory)?.resume()?;
         let mut state = State {
-            policy: build(kind, Arc::clone(&context.space)),
+            policy: build_with(kind, Arc::clone(&context.space), context.settings.dedup),
             cycle: resume.cycles.get(&settings.name).copied().unwrap_or(0),
             seq: resume.seq,
         };

@@ -48,3 +48,18 @@ pub enum SlotView {
     /// Taken out after repeated faults.
     Quarantined,
 }
+
+impl View {
+    /// Experiments that slots hold now. The figures learn of an experiment when it is admitted and
+    /// when it ends; what runs in between stands in the slots.
+    pub fn running(&self) -> usize {
+        let running = |slot: &&SlotView| matches!(slot, SlotView::Running { .. });
+        self.slots.iter().filter(running).count()
+    }
+
+    /// Experiments that wait.
+    pub fn queued(&self) -> usize {
+        let counts = self.figures.counts;
+        (counts.queued + counts.running).saturating_sub(self.running())
+    }
+}

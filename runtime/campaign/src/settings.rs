@@ -4,7 +4,7 @@
 //! Unknown keys are errors. Paths are relative to the campaign file; in paths, and nowhere else,
 //! `${VAR}` stands for an environment variable.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use figment::Figment;
 use figment::error::Kind;
@@ -111,35 +111,43 @@ pub struct ResearcherSettings {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SweepSettings {
-    /// Whether to sweep at all.
+    /// Whether there are any.
     pub enabled: bool,
-    /// How many of the best experiments are promising.
-    pub top: usize,
-    /// Finished experiments before the first sweep.
-    pub after: usize,
-    /// Variants of one base at most.
-    pub variants: usize,
-    /// Sweeps at most, as a share of the finished experiments and of the queue.
-    pub share: f64,
-    /// The dimensions to sweep; without it, log-scaled training floats and loss floats.
+    /// How many of the best experiments count as promising.
+    pub top_k: usize,
+    /// The float dimensions to sweep; by default the logarithmic ones of group `train` and all of
+    /// group `loss`.
     pub dimensions: Option<Vec<String>>,
+    /// Factors for logarithmic dimensions.
+    pub factors: Vec<f64>,
+    /// Steps for linear dimensions, in shares of the range.
+    pub steps: Vec<f64>,
+    /// Most variants made from one base.
+    pub max_variants_per_base: usize,
+    /// Most variants made in all, as a share of the finished experiments; and most waiting, as a
+    /// share of the queue.
+    pub max_share: f64,
+    /// Finished experiments before the first sweep.
+    pub min_finished: usize,
 }
 
 impl Default for SweepSettings {
     fn default() -> Self {
         Self {
             enabled: true,
-            top: 5,
-            after: 30,
-            variants: 6,
-            share: 0.15,
+            top_k: 5,
             dimensions: None,
+            factors: vec![0.5, 2.0],
+            steps: vec![-0.1, 0.1],
+            max_variants_per_base: 6,
+            max_share: 0.15,
+            min_finished: 30,
         }
     }
 }
 
 /// `[dedup]`. DESIGN §5.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DedupSettings {
     /// How near-identical is judged.
@@ -165,9 +173,11 @@ impl Default for DedupSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DedupMode {
-    /// Jaccard similarity of the discrete dimensions alone (paper, appendix B).
+    /// Jaccard similarity of the discrete dimensions alone (paper, appendix B): with eight of them
+    /// and a threshold of 0.9, all equal. Rejects every variant of a sweep. In a space without a
+    /// discrete dimension it falls back to the mixed rule, where tokens say nothing.
     Paper,
-    /// Jaccard similarity and the distance of the continuous dimensions.
+    /// Jaccard similarity, and near in the continuous dimensions.
     Mixed,
 }
 
@@ -387,7 +397,7 @@ impl Settings {
             }
         }
         for (value, key) in [
-            (self.sweep.share, "sweep.share"),
+            (self.sweep.max_share, "sweep.max_share"),
             (self.dedup.jaccard, "dedup.jaccard"),
         ] {
             if !(0.0..=1.0).contains(&value) {
@@ -483,7 +493,23 @@ fn resolve(base: &Path, path: &Path, key: &str) -> Result<PathBuf, InputError> {
         rest = &after[end + 1..];
     }
     expanded.push_str(rest);
-    Ok(base.join(expanded))
+    let joined = std::path::absolute(base.join(expanded))
+        .map_err(|error| InputError::new(format!("is no usable path: {error}")).at_key(key))?;
+    Ok(without_detours(&joined))
+}
+
+/// The path without `..`, so that what a person reads is where it is.
+fn without_detours(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// Turns figment's error into ours: the file or variable, the dotted key, and the nearest key.

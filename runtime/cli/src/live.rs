@@ -186,7 +186,7 @@ impl Painter {
         self.overall.set_position(finished);
         self.overall.set_message(format!(
             "{} queued  {}",
-            counts.queued,
+            view.queued(),
             eta(view, goal, began)
         ));
         self.best.set_message(best(view, goal, space));
@@ -276,8 +276,8 @@ fn summary(view: &View, goal: &Goal, began: Instant, space: &Space) -> String {
         "{}: {}{of} finished, {} running, {} queued, {}; {}",
         goal.campaign,
         counts.finished(),
-        counts.running,
-        counts.queued,
+        view.running(),
+        view.queued(),
         best(view, goal, space),
         eta(view, goal, began)
     )

@@ -1,7 +1,7 @@
 //! From a campaign file to everything a run needs, verified before anything is written.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use orze_actors::devices::{self, Machine, SlotPlan};
@@ -70,7 +70,9 @@ pub fn campaign_file(arguments: &Arguments) -> Result<&Path, InputError> {
 pub fn settings(arguments: &Arguments) -> Result<Settings, InputError> {
     let mut settings = Settings::read(campaign_file(arguments)?)?;
     if let Some(folder) = &arguments.dir {
-        settings.campaign.directory.clone_from(folder);
+        settings.campaign.directory = std::path::absolute(folder).map_err(|error| {
+            InputError::new(format!("is no usable path: {error}")).in_file(folder)
+        })?;
     }
     if let Some(slots) = arguments.slots {
         if slots == 0 {
@@ -78,20 +80,7 @@ pub fn settings(arguments: &Arguments) -> Result<Settings, InputError> {
         }
         settings.slots.count = Auto::Is(slots);
     }
-    // Workers are told absolute paths, whatever folder they run in.
-    settings.campaign.directory = absolute(&settings.campaign.directory)?;
-    if let Some(task) = &mut settings.task {
-        task.data = absolute(&task.data)?;
-    }
-    if let Some(file) = &mut settings.trainer.file {
-        *file = absolute(file)?;
-    }
     Ok(settings)
-}
-
-fn absolute(path: &Path) -> Result<PathBuf, InputError> {
-    std::path::absolute(path)
-        .map_err(|error| InputError::new(format!("is no usable path: {error}")).in_file(path))
 }
 
 /// Verifies everything that can be verified without training; writes nothing.

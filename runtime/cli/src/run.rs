@@ -14,7 +14,7 @@ use orze_actors::{Campaign, Context, Ending, StopReason, View, process};
 use orze_campaign::Status;
 use orze_ledger::{Entry, Ledger, Reader};
 use ractor::Actor;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tracing_subscriber::EnvFilter;
 
@@ -87,7 +87,10 @@ pub fn campaign(prepared: &Prepared, screen: &Screen) -> anyhow::Result<Ending> 
         .build()
         .context("the asynchronous runtime could not be started")?;
     runtime.block_on(async {
+        // Watched from the beginning, so that no Ctrl-C goes by.
+        let signals = Signals::watch().context("signals can't be watched")?;
         end_leftovers(&mut ledger, screen).await?;
+        screen.line(&introduction(prepared));
         let (sender, view) = watch::channel(View::default());
         let fences = AtomicU64::new((ledger.epoch() << 32) + 1);
         let context = Arc::new(Context {
@@ -126,6 +129,7 @@ pub fn campaign(prepared: &Prepared, screen: &Screen) -> anyhow::Result<Ending> 
             tokio::spawn(async move { live::show(screen, view, goal, &space).await })
         };
         let stopper = tokio::spawn(stop_on_signals(
+            signals,
             campaign,
             screen.clone(),
             settings.slots.grace_s,
@@ -163,41 +167,68 @@ async fn end_leftovers(ledger: &mut Ledger, screen: &Screen) -> anyhow::Result<(
     Ok(())
 }
 
+/// What a watcher should know at the start.
+fn introduction(prepared: &Prepared) -> String {
+    let settings = &prepared.settings;
+    let researchers: Vec<&str> = settings
+        .researcher
+        .iter()
+        .map(|researcher| researcher.name.as_str())
+        .collect();
+    let device = prepared.slots.first().map_or("", |slot| &slot.device);
+    format!(
+        "{}: {} slots on {device}, researchers {}, {} discrete cells, folder {}",
+        settings.campaign.name,
+        prepared.slots.len(),
+        researchers.join(", "),
+        prepared.space.discrete_cardinality(),
+        settings.campaign.directory.display()
+    )
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn watch() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
 /// The first Ctrl-C (or SIGTERM) ends the run cleanly, the second one at once.
 async fn stop_on_signals(
+    mut signals: Signals,
     campaign: ractor::ActorRef<CampaignMessage>,
     screen: Screen,
     grace_s: f64,
 ) {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) else {
-        tracing::warn!("signals can't be watched; Ctrl-C will stop at once");
+    signals.next().await;
+    let grace = duration(std::time::Duration::from_secs_f64(grace_s));
+    screen.line(&format!(
+        "stopping: running experiments get {grace} to finish; Ctrl-C again stops at once"
+    ));
+    if campaign
+        .send_message(CampaignMessage::Stop(StopReason::Interrupted))
+        .is_err()
+    {
+        // The run is ending already.
         return;
-    };
-    let mut again = false;
-    loop {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        if again {
-            // Workers end with their input; whatever they held is handed back on resume.
-            std::process::exit(130);
-        }
-        again = true;
-        let grace = duration(std::time::Duration::from_secs_f64(grace_s));
-        screen.line(&format!(
-            "stopping: running experiments get {grace} to finish; Ctrl-C again stops at once"
-        ));
-        if campaign
-            .send_message(CampaignMessage::Stop(StopReason::Interrupted))
-            .is_err()
-        {
-            return;
-        }
     }
+    signals.next().await;
+    // Workers end with their input; whatever they held is handed back on resume.
+    std::process::exit(130);
 }
 
 /// This program, which is its own worker.

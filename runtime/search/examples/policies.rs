@@ -40,6 +40,11 @@ fn main() {
     let odd = Surrogate::of_an_odd_architecture();
     let odd_architecture: Objective = &|configuration, _| odd.value(configuration);
     let basins: Objective = &|configuration, _| objectives::basins(configuration);
+    let drawn: Vec<Surrogate> = (0..seeds).map(Surrogate::drawn).collect();
+    let another: Objective = &|configuration, seed| {
+        let surrogate = &drawn[seed as usize];
+        surrogate.value(configuration) - surrogate.greatest()
+    };
     let hyperparameters: Objective = &|configuration, _| tuning.value(configuration);
     let conditional: Objective =
         &|configuration, _| objectives::conditions(&conditions, configuration);
@@ -72,6 +77,13 @@ fn main() {
             noisy,
             architecture,
             best_cell(),
+        ),
+        case(
+            "figures drawn anew for each seed, below the best",
+            objectives::surrogate_space(),
+            another,
+            another,
+            None,
         ),
         case(
             "hyperparameters decide",

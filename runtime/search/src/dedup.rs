@@ -15,39 +15,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+pub use orze_campaign::settings::{DedupMode, DedupSettings};
 use orze_campaign::{ExperimentId, Point, Space};
-
-/// What counts as a duplicate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DedupMode {
-    /// Token similarity alone, as in the paper: with eight discrete dimensions and a threshold of
-    /// 0.9, all of them equal. Rejects every variant of a sweep. In a space without a discrete
-    /// dimension it falls back to the mixed rule, where tokens say nothing.
-    Paper,
-    /// Token similarity, and near in the continuous dimensions.
-    Mixed,
-}
-
-/// The rule and its thresholds.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct DedupSettings {
-    /// Which rule.
-    pub mode: DedupMode,
-    /// A duplicate has a Jaccard similarity above this.
-    pub jaccard: f64,
-    /// And, in the mixed mode, a [`distance`] below this.
-    pub epsilon: f64,
-}
-
-impl Default for DedupSettings {
-    fn default() -> Self {
-        Self {
-            mode: DedupMode::Mixed,
-            jaccard: 0.9,
-            epsilon: 0.02,
-        }
-    }
-}
 
 /// Which experiment a point repeats, and how closely.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -12,7 +12,7 @@
 //! | [`dedup`] | has this been tried already |
 //! | [`credits`] | who may propose how much, so that the queue stays inside its bound |
 //! | [`queue`] | what runs next, so that nothing starves |
-//! | [`simulate`] | how policies compare on an objective that costs nothing |
+//! | [`mod@simulate`] | how policies compare on an objective that costs nothing |
 
 pub mod credits;
 pub mod dedup;

@@ -10,47 +10,11 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
+pub use orze_campaign::settings::SweepSettings;
 use orze_campaign::space::Group;
-use orze_campaign::{Domain, ExperimentId, InputError, Point, Space, Value};
+use orze_campaign::{Domain, ExperimentId, InputError, Point, Space};
 
 use crate::sampling;
-
-/// How sweeps are made.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SweepSettings {
-    /// Whether there are any.
-    pub enabled: bool,
-    /// How many of the best experiments count as promising.
-    pub top_k: usize,
-    /// The float dimensions to sweep; by default the logarithmic ones of group `train` and all of
-    /// group `loss`.
-    pub dimensions: Option<Vec<String>>,
-    /// Factors for logarithmic dimensions.
-    pub factors: Vec<f64>,
-    /// Steps for linear dimensions, in shares of the range.
-    pub steps: Vec<f64>,
-    /// Most variants made from one base.
-    pub max_variants_per_base: usize,
-    /// Most variants made in all, as a share of the finished experiments.
-    pub max_share: f64,
-    /// Finished experiments before the first sweep.
-    pub min_finished: usize,
-}
-
-impl Default for SweepSettings {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            top_k: 5,
-            dimensions: None,
-            factors: vec![0.5, 2.0],
-            steps: vec![-0.1, 0.1],
-            max_variants_per_base: 6,
-            max_share: 0.15,
-            min_finished: 30,
-        }
-    }
-}
 
 /// One variant of a base.
 #[derive(Debug, Clone, PartialEq)]
@@ -202,14 +166,10 @@ impl Sweeper {
             return None;
         };
         let own = base.0[dimension];
-        let (coordinate, change) = if log {
-            let factor = self.settings.factors.get(number)?;
-            (own + factor.ln() / (high / low).ln(), format!("x{factor}"))
+        let coordinate = if log {
+            own + self.settings.factors.get(number)?.ln() / (high / low).ln()
         } else {
-            let step = self.settings.steps.get(number)?;
-            let moved = Value::Float(step * (high - low));
-            let sign = if *step >= 0.0 { "+" } else { "" };
-            (own + step, format!("{sign}{moved}"))
+            own + self.settings.steps.get(number)?
         };
         // A coordinate that is not active is not a number and lies in no range.
         if !(0.0..=1.0).contains(&coordinate) || (coordinate - own).abs() < f64::EPSILON {
@@ -223,13 +183,13 @@ impl Sweeper {
             }
         });
         let name = &entry.name;
+        let value = entry.domain.decode(coordinate);
         Some(SweepVariant {
             parent,
-            name: format!("sweep-{parent}-{name}-{change}"),
+            name: format!("sweep-{parent}-{name}={value}"),
             rationale: format!(
-                "auto-sweep around experiment {parent}: {name} {change}, from {} to {}",
-                entry.domain.decode(own),
-                entry.domain.decode(coordinate)
+                "auto-sweep around experiment {parent}: {name} {value} instead of {}",
+                entry.domain.decode(own)
             ),
             point,
         })

@@ -49,7 +49,15 @@ fn the_estimator_is_no_worse_than_random_where_its_assumptions_do_not_hold() {
     let odd = Surrogate::of_an_odd_architecture();
     let conditions = Arc::new(Space::parse(objectives::CONDITIONS).unwrap());
     let parse = |text| Arc::new(Space::parse(text).unwrap());
-    let cases: [(&str, Arc<Space>, Objective); 6] = [
+    let drawn: Vec<Surrogate> = (0..SEEDS).map(Surrogate::drawn).collect();
+    let cases: [(&str, Arc<Space>, Objective); 7] = [
+        (
+            "other figures",
+            objectives::surrogate_space(),
+            &|configuration, seed| {
+                drawn[seed as usize].value(configuration) - drawn[seed as usize].greatest()
+            },
+        ),
         (
             "noise",
             objectives::surrogate_space(),

@@ -163,7 +163,7 @@ struct Training<'a> {
     model: Model,
     optimiser: AdamW,
     clips: Vec<usize>,
-    /// Steps of the whole training, exact only without oversampling by a fraction.
+    /// Steps of the whole training.
     steps: usize,
     step: usize,
     progress: Progress,
@@ -214,14 +214,8 @@ impl<'a> Training<'a> {
             step: 0,
             progress,
         };
-        training.steps = (0..training.recipe.epochs)
-            .map(|epoch| {
-                training
-                    .order(epoch)
-                    .len()
-                    .div_ceil(training.recipe.batch_size)
-            })
-            .sum();
+        let per_epoch = training.order(0).len().div_ceil(training.recipe.batch_size);
+        training.steps = training.recipe.epochs * per_epoch;
         Ok(training)
     }
 

@@ -60,7 +60,7 @@ impl Worker {
         let thread = std::thread::spawn(move || {
             let input = BufReader::new(Receiver(input, Vec::new()));
             serve(input, Sender(output), move || {
-                ended.send(()).unwrap_or_default()
+                ended.send(()).unwrap_or_default();
             })
         });
         Self {

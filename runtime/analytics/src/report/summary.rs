@@ -51,7 +51,10 @@ impl Findings<'_> {
                 .map_or_else(|| ABSENT.to_owned(), |e| percent(e.analysis.eta_squared)),
             effect.as_ref().map_or_else(
                 || NOT_ENOUGH.to_owned(),
-                |_| "of the variance of the objective".to_owned(),
+                |e| match e.analysis.is_small() {
+                    true => format!("of the variance; n = {} is too few to trust", e.analysis.n),
+                    false => "of the variance of the objective".to_owned(),
+                },
             ),
         ));
         let share = self.utilisation.total_share();
@@ -334,12 +337,17 @@ impl Findings<'_> {
 
 /// How large the noise between equal configurations is.
 fn noise(results: &[Measured<'_>]) -> String {
-    let mut groups: BTreeMap<[u8; 16], Vec<f64>> = BTreeMap::new();
+    // By seed too: the same run twice says nothing about noise.
+    let mut groups: BTreeMap<[u8; 16], BTreeMap<u64, f64>> = BTreeMap::new();
     for result in results {
         let key = result.record.config.fingerprint().0;
-        groups.entry(key).or_default().push(result.objective);
+        let seeds = groups.entry(key).or_default();
+        seeds.insert(result.record.seed, result.objective);
     }
-    let groups: Vec<Vec<f64>> = groups.into_values().collect();
+    let groups: Vec<Vec<f64>> = groups
+        .into_values()
+        .map(|seeds| seeds.into_values().collect())
+        .collect();
     match pooled_deviation(&groups) {
         Some((0.0, _)) => {
             "The same configuration under other seeds gave the same result each time.".to_owned()

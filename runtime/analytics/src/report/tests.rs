@@ -193,7 +193,7 @@ fn a_small_campaign_in_markdown() {
     | Experiments finished | 5 | 4 completed, 1 failed |
     | Best objective | 0.8500 | experiment 000004 |
     | Against the baseline | +0.0500 | logistic regression 0.8000 |
-    | Architecture explains | 97 % | of the variance of the objective |
+    | Architecture explains | 97 % | of the variance; n = 4 is too few to trust |
     | Slots in use | 50 % | 2 slots over 5.0 s |
 
     5 experiments finished: 4 completed and 1 failed. 1 still running and 0 queued, so all of this may change. The best, experiment 000004 (idea\_4) by tpe, reaches 0.8500 validation average precision, 0.0500 above the baseline (logistic regression: 0.8000).

@@ -127,6 +127,44 @@ impl Surrogate {
         }
     }
 
+    /// The same form with every figure drawn anew: no policy can have been fitted to it.
+    pub fn drawn(seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut surrogate = Self::read();
+        let columns = surrogate.cells[0].len();
+        let column_effects: Vec<f64> = (0..columns).map(|_| normal(&mut rng)).collect();
+        for row in &mut surrogate.cells {
+            let row_effect = normal(&mut rng);
+            for (cell, column_effect) in row.iter_mut().zip(&column_effects) {
+                let own = normal(&mut rng);
+                *cell = 0.7 + 0.03 * row_effect + 0.015 * column_effect + 0.015 * own;
+            }
+        }
+        for (_, entries) in &mut surrogate.small {
+            entries.fill_with(|| 0.005 * normal(&mut rng));
+        }
+        for bowl in &mut surrogate.bowls {
+            bowl.centre = rng.random_range(0.1..0.9);
+        }
+        surrogate
+    }
+
+    /// The value that no configuration exceeds, for the form as [`Surrogate::drawn`] makes it.
+    pub fn greatest(&self) -> f64 {
+        let max = |values: &[f64]| values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let best_row = |row: &Vec<f64>| max(row);
+        let cell = self
+            .cells
+            .iter()
+            .map(best_row)
+            .fold(f64::NEG_INFINITY, f64::max);
+        cell + self
+            .small
+            .iter()
+            .map(|(_, entries)| max(entries))
+            .sum::<f64>()
+    }
+
     /// The best architecture wants a learning rate that is bad for all others.
     pub fn of_an_odd_architecture() -> Self {
         Self {
@@ -160,10 +198,14 @@ impl Surrogate {
     }
 }
 
+fn normal(rng: &mut ChaCha8Rng) -> f64 {
+    (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0
+}
+
 /// A standard normal number that a configuration has under a seed.
 pub fn noise(configuration: &Configuration, seed: u64) -> f64 {
-    let mut rng = ChaCha8Rng::seed_from_u64(configuration.fingerprint().seed(seed, 0));
-    (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0
+    let seed = configuration.fingerprint().seed(seed, 0);
+    normal(&mut ChaCha8Rng::seed_from_u64(seed))
 }
 
 /// A space in which most floats exist only under a choice.

@@ -100,3 +100,32 @@ impl MultiHeadSelfAttention {
         self.out.forward(&join_heads(&mixed)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    /// The kernel and the composed form hide the same frames; padded rows themselves are free.
+    #[test]
+    fn both_forms_attend_to_valid_frames_only() {
+        let mut parameters = Parameters::new(&Device::Cpu, ChaCha8Rng::seed_from_u64(1));
+        let layer = MultiHeadSelfAttention::new(&mut parameters, "attention", 6, 2).unwrap();
+        let values: Vec<f32> = (0..2 * 4 * 6).map(|i| (i as f32 * 0.37).sin()).collect();
+        let x = Tensor::from_vec(values, (2, 4, 6), &Device::Cpu).unwrap();
+        let mask = Mask::new(&[4, 2], 4, DType::F32, &Device::Cpu).unwrap();
+        let all = layer.forward(&x, None).unwrap();
+        let kernel = layer.forward(&x, mask.as_ref()).unwrap();
+        let composed = layer.composed(&x, mask.as_ref()).unwrap();
+        let gap = |a: &Tensor, b: &Tensor| {
+            let second = |t: &Tensor| t.get(1).unwrap().narrow(0, 0, 2).unwrap();
+            let gap = (second(a) - second(b)).unwrap().abs().unwrap();
+            gap.max_all().unwrap().to_scalar::<f32>().unwrap()
+        };
+        assert!(gap(&kernel, &composed) < 1e-6);
+        assert!(gap(&kernel, &all) > 1e-3, "the mask changes nothing");
+    }
+}
