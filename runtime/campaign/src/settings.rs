@@ -541,7 +541,8 @@ fn explain(error: &figment::Error, file: &Path) -> InputError {
             InputError::new(format!("`{given}` is not allowed"))
                 .hint(format!("allowed: {}", allowed.join(", ")))
         }
-        kind => InputError::new(kind.to_string().trim().to_owned()),
+        kind => InputError::new(kind.to_string().trim().to_owned())
+            .hint("configs/quickstart.toml shows the form of a campaign file"),
     };
     let key = path.join(".");
     let explained = if key.is_empty() {
@@ -604,8 +605,8 @@ kind = "random"
     fn mistakes_name_file_key_and_hint() {
         insta::assert_snapshot!(refused(&GOOD.replace("seed", "sed").replace("name = \"a\"", "name = \"a\"\nsed = 1")), @"c.toml: campaign.sed: [campaign] has no key `sed` | did you mean `seed`?");
         insta::assert_snapshot!(refused(&format!("{GOOD}\n[slotz]\ncount = 2")), @"c.toml: slotz: the file has no section `slotz` | did you mean `slots`?");
-        insta::assert_snapshot!(refused(&format!("{GOOD}\n[slots]\ncount = 0")), @r#"c.toml: slots.count: expected "auto" or a whole number above 0 | "#);
-        insta::assert_snapshot!(refused(&format!("{GOOD}\n[slots]\nqueue = \"big\"")), @r#"c.toml: slots.queue: expected "auto" or a whole number above 0 | "#);
+        insta::assert_snapshot!(refused(&format!("{GOOD}\n[slots]\ncount = 0")), @r#"c.toml: slots.count: expected "auto" or a whole number above 0 | configs/quickstart.toml shows the form of a campaign file"#);
+        insta::assert_snapshot!(refused(&format!("{GOOD}\n[slots]\nqueue = \"big\"")), @r#"c.toml: slots.queue: expected "auto" or a whole number above 0 | configs/quickstart.toml shows the form of a campaign file"#);
         insta::assert_snapshot!(refused(&format!("{GOOD}\n[dedup]\nmode = \"none\"")), @"c.toml: dedup.mode: `none` is not allowed | allowed: paper, mixed");
         insta::assert_snapshot!(refused(&GOOD.replace("directory = \"out\"", "")), @"c.toml: campaign.directory: is missing | ");
         insta::assert_snapshot!(refused(&GOOD.replace("file = \"table.jsonl\"", "")), @"c.toml: trainer.file: the surrogate trainer needs the closed form or table | ");

@@ -246,7 +246,12 @@ impl Space {
                 .in_file(file)
                 .hint("`[space] file` is relative to the campaign file")
         })?;
-        Self::parse(&text).map_err(|error| error.in_file(file))
+        Self::parse(&text).map_err(|mut error| {
+            error
+                .hint
+                .get_or_insert_with(|| "configs/spaces/shoulder.yaml shows the form".to_owned());
+            error.in_file(file)
+        })
     }
 
     /// Parses the text of a space file.

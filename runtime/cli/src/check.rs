@@ -1,8 +1,13 @@
 //! `orze-runtime check`: verifies a campaign without running or writing anything.
 
+use std::path::Path;
+
+use nix::unistd::{AccessFlags, access};
+use orze_campaign::InputError;
 use orze_ledger::Reader;
 
 use crate::arguments::Arguments;
+use crate::live::shown;
 use crate::outcome::Done;
 use crate::prepare::{Data, prepare};
 
@@ -58,11 +63,24 @@ pub fn command(arguments: &Arguments) -> anyhow::Result<Done> {
         let records = reader.records()?.len();
         println!(
             "folder     {}: {records} experiments to resume from",
-            folder.display()
+            shown(folder)
         );
     } else {
-        println!("folder     {}: new", folder.display());
+        writable(folder)?;
+        println!("folder     {}: new", shown(folder));
     }
     println!("all is well");
     Ok(Done::Success)
+}
+
+/// Whether a folder can be made, judged by its nearest ancestor that exists.
+fn writable(folder: &Path) -> Result<(), InputError> {
+    let there = folder.ancestors().find(|ancestor| ancestor.exists());
+    let refused = |why: String| {
+        InputError::new(format!("can't be written: {why}"))
+            .in_file(folder)
+            .hint("the campaign's folder must be writable; `--dir` puts it elsewhere")
+    };
+    let there = there.ok_or_else(|| refused("no part of the path exists".to_owned()))?;
+    access(there, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|error| refused(error.to_string()))
 }

@@ -1,7 +1,7 @@
 //! `orze-runtime data`: feature packs.
 
 use orze_campaign::InputError;
-use orze_train::pack::{BackboneSource, ImportRequest, PackSummary, Precision, import, inspect};
+use orze_train::pack::{BackboneSource, ImportRequest, Precision, import, inspect};
 
 use crate::arguments::DataCommand;
 use crate::outcome::Done;
@@ -38,7 +38,7 @@ pub fn command(command: &DataCommand) -> anyhow::Result<Done> {
             })?
         }
     };
-    print(&summary);
+    println!("{summary}");
     Ok(Done::Success)
 }
 
@@ -55,42 +55,4 @@ fn backbone(text: &str) -> Result<BackboneSource, InputError> {
         description: format!("imported from {file}"),
         frames_per_second: None,
     })
-}
-
-fn print(summary: &PackSummary) {
-    println!("{}: {}", summary.task, summary.description);
-    println!(
-        "detect `{}`, ranked by {}; digest {}; licence {}",
-        summary.positive, summary.metric, summary.digest, summary.licence
-    );
-    println!("\n{:<12} {:>6} {:>7}  labels", "split", "clips", "groups");
-    for split in &summary.splits {
-        let labels: Vec<String> = split
-            .labels
-            .iter()
-            .map(|(label, clips)| format!("{label} {clips}"))
-            .collect();
-        println!(
-            "{:<12} {:>6} {:>7}  {}",
-            split.split,
-            split.clips,
-            split.groups,
-            labels.join(", ")
-        );
-    }
-    println!(
-        "\n{:<20} {:>5} {:>8} {:>10}  kind",
-        "backbone", "dim", "frames", "per clip"
-    );
-    for backbone in &summary.backbones {
-        let per_clip = if backbone.shortest == backbone.longest {
-            backbone.shortest.to_string()
-        } else {
-            format!("{}–{}", backbone.shortest, backbone.longest)
-        };
-        println!(
-            "{:<20} {:>5} {:>8} {per_clip:>10}  {}",
-            backbone.name, backbone.dim, backbone.frames, backbone.kind
-        );
-    }
 }

@@ -1,6 +1,7 @@
 //! Progress for a person: a view that is redrawn on a terminal, plain lines elsewhere.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -100,15 +101,14 @@ pub struct Goal {
     pub objective: String,
     /// Finished experiments at which the campaign is done.
     pub experiments: Option<u64>,
+    /// Number of slots.
+    pub slots: usize,
 }
 
 /// Shows the campaign until the view's sender is gone.
 pub async fn show(screen: Screen, mut view: watch::Receiver<View>, goal: Goal, space: &Space) {
     let began = Instant::now();
-    let mut painter = screen
-        .bars
-        .clone()
-        .map(|bars| Painter::new(&bars, &goal, view.borrow().slots.len()));
+    let mut painter = screen.bars.clone().map(|bars| Painter::new(&bars, &goal));
     let mut shown = 0;
     let mut last_summary = Instant::now();
     let mut ticker = tokio::time::interval(Duration::from_millis(250));
@@ -151,7 +151,7 @@ struct Painter {
 }
 
 impl Painter {
-    fn new(bars: &MultiProgress, goal: &Goal, slots: usize) -> Self {
+    fn new(bars: &MultiProgress, goal: &Goal) -> Self {
         let line = |template: &str| {
             ProgressStyle::with_template(template)
                 .unwrap_or_else(|_| ProgressStyle::default_spinner())
@@ -163,7 +163,7 @@ impl Painter {
         overall.set_prefix(goal.campaign.clone());
         let best = bars.add(ProgressBar::new_spinner());
         best.set_style(line("  {wide_msg}"));
-        let slots = (0..slots.max(1))
+        let slots = (0..goal.slots)
             .map(|slot| {
                 let bar = bars.add(ProgressBar::new(1));
                 bar.set_style(
@@ -297,6 +297,16 @@ fn eta(view: &View, goal: &Goal, began: Instant) -> String {
     let each = elapsed.as_secs_f64() / view.finished_now as f64;
     let left = Duration::from_secs_f64(each * left as f64);
     format!("{}, about {} left", duration(elapsed), duration(left))
+}
+
+/// A path as a person standing in the current folder would write it.
+pub fn shown(path: &Path) -> String {
+    std::env::current_dir()
+        .ok()
+        .and_then(|here| path.strip_prefix(here).ok())
+        .unwrap_or(path)
+        .display()
+        .to_string()
 }
 
 /// `7 s`, `3 min 12 s`, `5 h 03 min`.

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use orze_campaign::InputError;
 use orze_ledger::LedgerError;
 
+use crate::live::shown;
+
 /// What a command ended with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Done {
@@ -36,15 +38,20 @@ pub fn exit_code(result: anyhow::Result<Done>) -> ExitCode {
                         _ => None,
                     })
             });
-            eprintln!("error: {error:#}");
             match input {
                 Some(input) => {
+                    let mut input = input.clone();
+                    input.file = input.file.map(|file| shown(&file).into());
+                    eprintln!("error: {input}");
                     if let Some(hint) = &input.hint {
                         eprintln!("\nhint: {hint}");
                     }
                     ExitCode::from(2)
                 }
-                None => ExitCode::from(1),
+                None => {
+                    eprintln!("error: {error:#}");
+                    ExitCode::from(1)
+                }
             }
         }
     }

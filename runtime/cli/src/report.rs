@@ -10,6 +10,7 @@ use orze_train::baseline::baseline;
 use orze_train::pack::Pack;
 
 use crate::arguments::Arguments;
+use crate::live::shown;
 use crate::outcome::Done;
 use crate::prepare::{Prepared, prepare, trainer_name};
 
@@ -81,7 +82,7 @@ pub fn write(prepared: &Prepared) -> anyhow::Result<Summary> {
     for note in notes {
         text.push_str(&format!("{note}\n"));
     }
-    text.push_str(&format!("report: {}", place.join("report.html").display()));
+    text.push_str(&format!("report: {}", shown(&place.join("report.html"))));
     Ok(Summary { text })
 }
 

@@ -19,7 +19,7 @@ use tokio::sync::{oneshot, watch};
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::Arguments;
-use crate::live::{self, Goal, Screen, duration};
+use crate::live::{self, Goal, Screen, duration, shown};
 use crate::outcome::Done;
 use crate::prepare::{Prepared, prepare};
 use crate::report;
@@ -113,6 +113,7 @@ pub fn campaign(prepared: &Prepared, screen: &Screen) -> anyhow::Result<Ending> 
             campaign: settings.campaign.name.clone(),
             objective: settings.trainer.objective.clone(),
             experiments: prepared.experiments,
+            slots: prepared.slots.len(),
         };
         let (ended, ending) = oneshot::channel();
         let opened = Arc::new(Mutex::new(Some(ledger)));
@@ -182,7 +183,7 @@ fn introduction(prepared: &Prepared) -> String {
         prepared.slots.len(),
         researchers.join(", "),
         prepared.space.discrete_cardinality(),
-        settings.campaign.directory.display()
+        shown(&settings.campaign.directory)
     )
 }
 

@@ -110,7 +110,7 @@ impl Identity {
             match theirs {
                 Some(theirs) if theirs != ours => {
                     return Err(InputError::new(format!(
-                        "holds a campaign with another {key}: `{theirs}`, and this one is `{ours}`"
+                        "belongs to another {key}: it says `{theirs}`, this campaign `{ours}`"
                     ))
                     .in_file(folder.join(LEDGER_FILE))
                     .hint(

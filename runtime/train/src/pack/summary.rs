@@ -131,6 +131,7 @@ impl fmt::Display for PackSummary {
             "task      {} (positive: {}, {})",
             self.task, self.positive, self.metric
         )?;
+        writeln!(f, "          {}", self.description)?;
         for split in &self.splits {
             let labels: Vec<String> = split
                 .labels
@@ -158,6 +159,7 @@ impl fmt::Display for PackSummary {
                 map.name, map.kind, map.dim
             )?;
         }
+        writeln!(f, "licence   {}", self.licence)?;
         write!(f, "digest    sha256 {}", self.digest)
     }
 }
