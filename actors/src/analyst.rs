@@ -11,6 +11,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use crate::context::Context;
 use crate::directory::Name;
+use crate::kept::{Before, Kept};
 use crate::ledger::NewsBatch;
 use crate::view::{SlotView, View};
 
@@ -34,6 +35,8 @@ pub enum AnalystMessage {
 pub struct Analyst {
     /// The campaign.
     pub context: Arc<Context>,
+    /// What outlives it.
+    pub kept: Arc<Kept>,
 }
 
 /// Its state.
@@ -64,18 +67,27 @@ impl Actor for Analyst {
     ) -> Result<State, ActorProcessingErr> {
         let context = &self.context;
         context.directory.enter(Name::Analyst, myself.get_cell());
-        let resume = Reader::open(&context.settings.campaign.directory)?.resume()?;
+        let reader = Reader::open(&context.settings.campaign.directory)?;
+        let rejected = reader.rejections()?.values().sum();
+        let resume = reader.resume()?;
         let running = Running::of(&context.space, &resume.records);
+        let is_finished = |record: &&ExperimentRecord| record.status.is_finished();
+        let finished = resume.records.iter().filter(is_finished).count() as u64;
+        let before = self.kept.before(Before { finished, rejected });
+        // What a predecessor was told and the ledger does not hold.
+        let last = context.view.borrow().clone();
+        let mut slots = last.slots;
+        slots.resize_with(context.slots.len(), SlotView::default);
         // Ends by itself with the actor.
         drop(myself.send_interval(Duration::from_millis(100), || AnalystMessage::Publish));
         Ok(State {
             best: running.best().map(|best| best.objective),
             running,
-            slots: vec![SlotView::default(); context.slots.len()],
-            rejected: 0,
-            finished_now: 0,
-            events: VecDeque::new(),
-            event_count: 0,
+            slots,
+            rejected: rejected - before.rejected.min(rejected),
+            finished_now: finished - before.finished.min(finished),
+            events: last.events.into(),
+            event_count: last.event_count,
             changed: true,
             seq: resume.seq,
         })

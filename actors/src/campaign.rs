@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use orze_ledger::{Entry, Ledger, Reader};
+use orze_ledger::{Entry, Ledger, LedgerError, Reader};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -17,25 +17,18 @@ use crate::context::Context;
 use crate::deduplicator::{Deduplicator, DeduplicatorMessage};
 use crate::directory::Name;
 use crate::intake::{Intake, IntakeMessage};
+use crate::kept::Kept;
 use crate::ledger::LedgerWriter;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Ticket};
+use crate::process;
 use crate::researcher::Researcher;
 use crate::restart::{FailureHistory, Verdict};
 use crate::scheduler::{Scheduler, SchedulerMessage};
+use crate::shutdown::Shutdown;
 use crate::slot::{GpuSlot, SlotMessage};
+use crate::view::SlotView;
 
-/// Why a run ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StopReason {
-    /// The budget is spent.
-    BudgetSpent(String),
-    /// No researcher has anything new to propose.
-    SpaceExhausted,
-    /// The user asked for it.
-    Interrupted,
-    /// Nothing can go on; the text says why.
-    Failed(String),
-}
+pub use crate::shutdown::StopReason;
 
 /// How a run ended; handed to whoever started it.
 pub type Ending = StopReason;
@@ -52,13 +45,13 @@ pub enum CampaignMessage {
     /// The time given to running experiments is over.
     GraceOver,
     /// A slot has ended its worker and has nothing left to write.
-    Closed(Name),
+    Closed(u32),
     /// A slot was taken out.
     SlotQuarantined(u32, String),
     /// The ledger was opened again after a crash.
     LedgerReopened,
     /// The ledger has the entries of a ticket.
-    Acknowledged(u64),
+    Acknowledged(Ticket),
     /// An actor is to be started again now.
     Restart(Name),
     /// Something that can't be healed.
@@ -79,13 +72,14 @@ pub struct Campaign {
 /// Its state.
 pub struct State {
     ending: Option<oneshot::Sender<Ending>>,
-    stopping: Option<StopReason>,
-    closing: bool,
-    open_slots: BTreeSet<u32>,
+    shutdown: Shutdown,
+    /// Slots whose actor is not running now, or never again.
+    down: BTreeSet<u32>,
     quarantined: BTreeSet<u32>,
     histories: HashMap<Name, FailureHistory>,
     outbox: Outbox,
-    last_ticket: Option<u64>,
+    last_ticket: Option<Ticket>,
+    kept: Arc<Kept>,
 }
 
 impl Actor for Campaign {
@@ -101,24 +95,24 @@ impl Actor for Campaign {
         self.context
             .directory
             .enter(Name::Campaign, myself.get_cell());
+        let context = &self.context;
+        let kept = Kept::new(context.slots.len(), context.settings.researcher.len());
+        let kept = Arc::new(kept);
         for name in self.children() {
-            self.start(name, myself.get_cell()).await?;
+            self.start(name, myself.get_cell(), &kept).await?;
         }
-        self.context
-            .directory
-            .send(Name::Intake, IntakeMessage::Begin);
+        context.directory.send(Name::Intake, IntakeMessage::Begin);
         // Ends by itself with the actor.
         drop(myself.send_interval(Duration::from_secs(1), || CampaignMessage::Tick));
-        let slots = u32::try_from(self.context.slots.len())?;
         Ok(State {
             ending: Some(ending),
-            stopping: None,
-            closing: false,
-            open_slots: (0..slots).collect(),
+            shutdown: Shutdown::new(u32::try_from(context.slots.len())?),
+            down: BTreeSet::new(),
             quarantined: BTreeSet::new(),
             histories: HashMap::new(),
-            outbox: Outbox::new(Name::Campaign),
+            outbox: Outbox::new(Name::Campaign, context),
             last_ticket: None,
+            kept,
         })
     }
 
@@ -136,25 +130,13 @@ impl Actor for Campaign {
                 let reason = StopReason::BudgetSpent(format!("{limit} experiments finished"));
                 self.stop(&myself, state, reason);
             }
-            CampaignMessage::Drained => self.close(state),
+            CampaignMessage::Drained => self.close(state).await,
             CampaignMessage::GraceOver => {
-                for slot in &state.open_slots {
-                    directory.send(Name::Slot(*slot), SlotMessage::GiveBack);
+                for slot in state.shutdown.open() {
+                    directory.send(Name::Slot(slot), SlotMessage::GiveBack);
                 }
             }
-            CampaignMessage::Closed(name) => {
-                if let Name::Slot(slot) = name {
-                    state.open_slots.remove(&slot);
-                }
-                if state.closing && state.open_slots.is_empty() && state.last_ticket.is_none() {
-                    let reason = state.stopping.as_ref().map(|reason| format!("{reason:?}"));
-                    let note = Entry::Note {
-                        kind: "run_ended",
-                        body: json!({"reason": reason}),
-                    };
-                    state.last_ticket = Some(state.outbox.send(directory, vec![note]));
-                }
-            }
+            CampaignMessage::Closed(slot) => self.slot_gone(state, slot).await,
             CampaignMessage::SlotQuarantined(slot, why) => {
                 self.quarantined(&myself, state, slot, &why);
             }
@@ -174,10 +156,10 @@ impl Actor for Campaign {
             }
             CampaignMessage::Restart(name) => self.restart(&myself, state, name).await,
             CampaignMessage::Fatal(why) => {
-                state.stopping = Some(StopReason::Failed(why));
+                state.shutdown.fail(why);
                 self.end(&myself, state).await;
             }
-            CampaignMessage::Tick => self.check_time(&myself, state)?,
+            CampaignMessage::Tick => self.check_time(&myself, state),
         }
         Ok(())
     }
@@ -199,7 +181,7 @@ impl Actor for Campaign {
         if let Some(name) = self.context.directory.name_of(&cell)
             && state.ending.is_some()
         {
-            self.failed(&myself, state, name, &why);
+            self.failed(&myself, state, name, &why).await;
         }
         Ok(())
     }
@@ -218,8 +200,14 @@ impl Campaign {
             .collect()
     }
 
-    async fn start(&self, name: Name, supervisor: ActorCell) -> Result<(), ActorProcessingErr> {
+    async fn start(
+        &self,
+        name: Name,
+        supervisor: ActorCell,
+        kept: &Arc<Kept>,
+    ) -> Result<(), ActorProcessingErr> {
         let context = Arc::clone(&self.context);
+        let kept = Arc::clone(kept);
         match name {
             Name::Campaign => {}
             Name::Ledger => {
@@ -237,14 +225,22 @@ impl Campaign {
                 Actor::spawn_linked(None, Scheduler { context }, (), supervisor).await?;
             }
             Name::Analyst => {
-                Actor::spawn_linked(None, Analyst { context }, (), supervisor).await?;
+                Actor::spawn_linked(None, Analyst { context, kept }, (), supervisor).await?;
             }
             Name::Researcher(index) => {
-                let actor = Researcher { context, index };
+                let actor = Researcher {
+                    context,
+                    index,
+                    kept,
+                };
                 Actor::spawn_linked(None, actor, (), supervisor).await?;
             }
             Name::Slot(number) => {
-                let actor = GpuSlot { context, number };
+                let actor = GpuSlot {
+                    context,
+                    number,
+                    kept,
+                };
                 Actor::spawn_linked(None, actor, (), supervisor).await?;
             }
         }
@@ -258,30 +254,69 @@ impl Campaign {
     }
 
     /// A child has failed: decide when it is started again, or that it is not.
-    fn failed(&self, myself: &ActorRef<CampaignMessage>, state: &mut State, name: Name, why: &str) {
+    async fn failed(
+        &self,
+        myself: &ActorRef<CampaignMessage>,
+        state: &mut State,
+        name: Name,
+        why: &str,
+    ) {
         tracing::error!(actor = %name, "failed: {why}");
-        self.tell(format!(
-            "the actor {name} failed and is started again: {why}"
-        ));
+        let directory = &self.context.directory;
         if let Name::Slot(slot) = name {
-            self.context
-                .directory
-                .send(Name::Scheduler, SchedulerMessage::SlotLost(slot));
+            state.down.insert(slot);
+            directory.send(Name::Scheduler, SchedulerMessage::SlotLost(slot));
+            directory.send(Name::Analyst, AnalystMessage::Slot(slot, SlotView::Waiting));
+            if state.shutdown.has_begun() {
+                // Nothing more is leased, so nothing is left for it to do.
+                self.slot_gone(state, slot).await;
+                return;
+            }
         }
         let verdict = state
             .histories
             .entry(name)
             .or_default()
             .failed(&self.context.restarts, self.context.elapsed());
-        match (verdict, name) {
-            (Verdict::Restart(wait), _) => {
+        match verdict {
+            Verdict::Restart(wait) => {
+                self.tell(format!(
+                    "the actor {name} failed and is started again: {why}"
+                ));
                 myself.send_after(wait, move || CampaignMessage::Restart(name));
             }
-            (Verdict::Quarantine, Name::Slot(slot)) => self.quarantined(myself, state, slot, why),
-            (Verdict::Quarantine, _) => {
-                let why = format!("the actor {name} keeps failing: {why}");
-                self.stop(myself, state, StopReason::Failed(why));
+            Verdict::Quarantine => self.given_up(myself, state, name, why).await,
+        }
+    }
+
+    /// A child is not started again.
+    async fn given_up(
+        &self,
+        myself: &ActorRef<CampaignMessage>,
+        state: &mut State,
+        name: Name,
+        why: &str,
+    ) {
+        if let Name::Slot(slot) = name {
+            let view = AnalystMessage::Slot(slot, SlotView::Quarantined);
+            self.context.directory.send(Name::Analyst, view);
+            self.quarantined(myself, state, slot, why);
+            self.slot_gone(state, slot).await;
+            return;
+        }
+        let why = format!("the actor {name} keeps failing: {why}");
+        match name {
+            // Nothing can be written any longer; what was not is done again by the next run.
+            Name::Ledger => {
+                state.shutdown.fail(why);
+                self.end(myself, state).await;
             }
+            // Nobody is left to say when nothing is held: the slots hand back what they hold.
+            Name::Scheduler => {
+                self.stop(myself, state, StopReason::Failed(why));
+                self.close(state).await;
+            }
+            _ => self.stop(myself, state, StopReason::Failed(why)),
         }
     }
 
@@ -289,8 +324,14 @@ impl Campaign {
         if state.ending.is_none() {
             return;
         }
-        if let Err(error) = self.start(name, myself.get_cell()).await {
-            self.failed(myself, state, name, &error.to_string());
+        if let Name::Slot(slot) = name
+            && (state.shutdown.has_begun() || state.quarantined.contains(&slot))
+        {
+            self.slot_gone(state, slot).await;
+            return;
+        }
+        if let Err(error) = self.start(name, myself.get_cell(), &state.kept).await {
+            self.failed(myself, state, name, &error.to_string()).await;
             return;
         }
         let directory = &self.context.directory;
@@ -299,15 +340,22 @@ impl Campaign {
                 directory.send(Name::Intake, IntakeMessage::ResearcherRestarted(index));
             }
             Name::Deduplicator => directory.send(Name::Intake, IntakeMessage::PipelineLost),
-            Name::Intake if state.stopping.is_some() => {
+            Name::Intake if state.shutdown.has_begun() => {
                 directory.send(Name::Intake, IntakeMessage::Close);
             }
             Name::Intake => directory.send(Name::Intake, IntakeMessage::Begin),
-            Name::Scheduler if state.stopping.is_some() => {
-                directory.send(Name::Scheduler, SchedulerMessage::Drain);
+            Name::Scheduler => {
+                for slot in &state.down {
+                    directory.send(Name::Scheduler, SchedulerMessage::SlotLost(*slot));
+                }
+                if state.shutdown.has_begun() {
+                    directory.send(Name::Scheduler, SchedulerMessage::Drain);
+                }
             }
-            Name::Slot(_) if state.closing => directory.send(name, SlotMessage::Close),
-            _ => {}
+            Name::Slot(slot) => {
+                state.down.remove(&slot);
+            }
+            Name::Campaign | Name::Ledger | Name::Analyst => {}
         }
     }
 
@@ -334,45 +382,47 @@ impl Campaign {
         }
     }
 
-    fn check_time(
-        &self,
-        myself: &ActorRef<CampaignMessage>,
-        state: &mut State,
-    ) -> Result<(), ActorProcessingErr> {
+    fn check_time(&self, myself: &ActorRef<CampaignMessage>, state: &mut State) {
+        if state.shutdown.has_begun() {
+            return;
+        }
+        match self.time_spent() {
+            Ok(Some(spent)) => self.stop(myself, state, StopReason::BudgetSpent(spent)),
+            Ok(None) => {}
+            // The next tick looks again.
+            Err(error) => tracing::warn!("the budget of time could not be checked: {error}"),
+        }
+    }
+
+    fn time_spent(&self) -> Result<Option<String>, LedgerError> {
         let budget = &self.context.settings.campaign.budget;
-        if state.stopping.is_some() || (budget.hours.is_none() && budget.slot_hours.is_none()) {
-            return Ok(());
+        if budget.hours.is_none() && budget.slot_hours.is_none() {
+            return Ok(None);
         }
         let totals = Reader::open(&self.context.settings.campaign.directory)?.totals()?;
-        let spent = [
+        let used = [
             (budget.hours, totals.up_seconds / 3600.0, "hours"),
             (
                 budget.slot_hours,
                 totals.train_seconds / 3600.0,
                 "slot hours",
             ),
-        ]
-        .into_iter()
-        .find_map(|(limit, used, unit)| {
+        ];
+        Ok(used.into_iter().find_map(|(limit, used, unit)| {
             let limit = limit?;
             (used >= limit).then(|| format!("{used:.2} of {limit} {unit}"))
-        });
-        if let Some(spent) = spent {
-            self.stop(myself, state, StopReason::BudgetSpent(spent));
-        }
-        Ok(())
+        }))
     }
 
     /// Begins the end: nothing new is proposed or started; what runs may finish for a while.
     fn stop(&self, myself: &ActorRef<CampaignMessage>, state: &mut State, reason: StopReason) {
-        if state.stopping.is_some() {
-            return;
-        }
         let grace = match &reason {
             StopReason::Failed(_) => 0.0,
             _ => self.context.settings.slots.grace_s,
         };
-        state.stopping = Some(reason);
+        if !state.shutdown.begin(reason) {
+            return;
+        }
         let directory = &self.context.directory;
         directory.send(Name::Intake, IntakeMessage::Close);
         directory.send(Name::Scheduler, SchedulerMessage::Drain);
@@ -381,31 +431,70 @@ impl Campaign {
         });
     }
 
-    /// Nothing is held: the workers are ended.
-    fn close(&self, state: &mut State) {
-        if state.closing {
+    /// Nothing is held, or nobody is left to say so: the slots are closed.
+    async fn close(&self, state: &mut State) {
+        for slot in state.shutdown.close() {
+            let directory = &self.context.directory;
+            directory.send(Name::Slot(slot), SlotMessage::Close);
+        }
+        self.conclude_if_due(state).await;
+    }
+
+    async fn slot_gone(&self, state: &mut State, slot: u32) {
+        state.shutdown.slot_gone(slot);
+        self.conclude_if_due(state).await;
+    }
+
+    /// Writes the last entries of the run once every slot is closed or gone.
+    async fn conclude_if_due(&self, state: &mut State) {
+        if !state.shutdown.conclude() {
             return;
         }
-        state.closing = true;
-        for slot in &state.open_slots {
-            self.context
-                .directory
-                .send(Name::Slot(*slot), SlotMessage::Close);
+        let reason = format!("{:?}", state.shutdown.reason());
+        let mut entries = self.end_workers(state).await;
+        entries.push(Entry::Note {
+            kind: "run_ended",
+            body: json!({"reason": reason}),
+        });
+        state.last_ticket = Some(state.outbox.send(&self.context.directory, entries));
+    }
+
+    /// Ends the workers of slots that failed and were not started again.
+    async fn end_workers(&self, state: &State) -> Vec<Entry> {
+        let mut ended = Vec::new();
+        for worker in state.kept.workers() {
+            match process::end_leftover(&worker).await {
+                Ok(_) => {
+                    state.kept.set_worker(worker.slot, None);
+                    ended.push(Entry::WorkerEnded {
+                        token: worker.token,
+                    });
+                }
+                Err(error) => tracing::error!("{error}"),
+            }
         }
+        ended
     }
 
     async fn end(&self, myself: &ActorRef<CampaignMessage>, state: &mut State) {
-        let reason = state.stopping.clone().unwrap_or(StopReason::Interrupted);
+        let Some(ending) = state.ending.take() else {
+            return;
+        };
         if let Some(analyst) = self.context.directory.cell(Name::Analyst) {
             let analyst = ActorRef::<AnalystMessage>::from(analyst);
             if ractor::call_t!(analyst, AnalystMessage::Conclude, 1000).is_err() {
                 tracing::warn!("the last view of the run was not published");
             }
         }
-        if let Some(ending) = state.ending.take() {
-            // Whoever waited may have gone; the run ends all the same.
-            let _ = ending.send(reason);
-        }
+        // Whatever way the run ends, no actor and no worker outlives it.
+        let patience = Some(Duration::from_secs(5));
+        myself
+            .get_cell()
+            .stop_children_and_wait(None, patience)
+            .await;
+        self.end_workers(state).await;
+        // Whoever waited may have gone; the run ends all the same.
+        let _ = ending.send(state.shutdown.reason());
         myself.stop(None);
     }
 }

@@ -10,7 +10,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::context::Context;
 use crate::directory::Name;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Ticket};
 
 /// A valid proposal and its coordinates.
 #[derive(Debug, Clone)]
@@ -32,7 +32,7 @@ pub enum DeduplicatorMessage {
         others: Vec<Entry>,
     },
     /// The ledger has the entries of a ticket; one piece of news each.
-    Acknowledged(u64, Vec<News>),
+    Acknowledged(Ticket, Vec<News>),
     /// The ledger has come back after a crash.
     LedgerReopened,
 }
@@ -47,13 +47,21 @@ pub struct Deduplicator {
 /// Numbers from here on stand for experiments that the ledger has not numbered yet.
 const PROVISIONAL: u64 = 1 << 52;
 
+/// Proposals of one cycle, and its entries that need no screening.
+type Cycle = (Vec<Candidate>, Vec<Entry>);
+
 /// Its state.
 pub struct State {
     index: DedupIndex,
     outbox: Outbox,
+    /// Empty entries, sent first. A predecessor's admissions lie before them in the ledger's
+    /// mailbox; an index built earlier would miss those and admit the same configuration again.
+    barrier: Option<Ticket>,
+    /// What came before the index was built.
+    deferred: Vec<Cycle>,
     /// Origin keys of the experiments that the ledger has not numbered yet.
     provisional: HashMap<String, ExperimentId>,
-    /// The numbers it then gave them.
+    /// The numbers it then gave them; as many as the index has entries.
     numbered: HashMap<ExperimentId, ExperimentId>,
     next: u64,
 }
@@ -72,14 +80,13 @@ impl Actor for Deduplicator {
         context
             .directory
             .enter(Name::Deduplicator, myself.get_cell());
-        let mut index = DedupIndex::new(Arc::clone(&context.space), context.settings.dedup);
-        for record in Reader::open(&context.settings.campaign.directory)?.records()? {
-            let point = context.space.encode(&record.config)?;
-            index.insert(record.id, &point);
-        }
+        let mut outbox = Outbox::new(Name::Deduplicator, context);
+        let barrier = outbox.send(&context.directory, Vec::new());
         Ok(State {
-            index,
-            outbox: Outbox::new(Name::Deduplicator),
+            index: DedupIndex::new(Arc::clone(&context.space), context.settings.dedup),
+            outbox,
+            barrier: Some(barrier),
+            deferred: Vec::new(),
             provisional: HashMap::new(),
             numbered: HashMap::new(),
             next: PROVISIONAL,
@@ -94,12 +101,11 @@ impl Actor for Deduplicator {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             DeduplicatorMessage::Screen { candidates, others } => {
-                let entries = candidates
-                    .into_iter()
-                    .map(|candidate| screen(state, candidate))
-                    .chain(others)
-                    .collect();
-                state.outbox.send(&self.context.directory, entries);
+                if state.barrier.is_some() {
+                    state.deferred.push((candidates, others));
+                } else {
+                    self.screen(state, (candidates, others));
+                }
             }
             DeduplicatorMessage::Acknowledged(ticket, news) => {
                 for (key, id) in state.outbox.keys(ticket).into_iter().zip(admitted(&news)) {
@@ -108,12 +114,40 @@ impl Actor for Deduplicator {
                     }
                 }
                 state.outbox.acknowledged(ticket);
+                if state.barrier == Some(ticket) {
+                    self.begin(state)?;
+                }
             }
             DeduplicatorMessage::LedgerReopened => {
                 state.outbox.send_again(&self.context.directory);
             }
         }
         Ok(())
+    }
+}
+
+impl Deduplicator {
+    /// Builds the index from the ledger, which has everything that a predecessor wrote.
+    fn begin(&self, state: &mut State) -> Result<(), ActorProcessingErr> {
+        let context = &self.context;
+        for record in Reader::open(&context.settings.campaign.directory)?.records()? {
+            let point = context.space.encode(&record.config)?;
+            state.index.insert(record.id, &point);
+        }
+        state.barrier = None;
+        for cycle in std::mem::take(&mut state.deferred) {
+            self.screen(state, cycle);
+        }
+        Ok(())
+    }
+
+    fn screen(&self, state: &mut State, (candidates, others): Cycle) {
+        let entries = candidates
+            .into_iter()
+            .map(|candidate| screen(state, candidate))
+            .chain(others)
+            .collect();
+        state.outbox.send(&self.context.directory, entries);
     }
 }
 

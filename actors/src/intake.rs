@@ -191,9 +191,11 @@ impl State {
         }
     }
 
-    /// A known experiment moves on.
+    /// A known experiment moves on; a finished one never does.
     fn moves(&mut self, id: ExperimentId, status: Status) {
-        if let Some(standing) = self.experiments.get(&id).cloned() {
+        if let Some(standing) = self.experiments.get(&id).cloned()
+            && !standing.status.is_finished()
+        {
             self.replace(id, Standing { status, ..standing });
         }
     }

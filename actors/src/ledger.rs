@@ -16,6 +16,7 @@ use crate::context::{Context, now_ms};
 use crate::deduplicator::DeduplicatorMessage;
 use crate::directory::Name;
 use crate::intake::IntakeMessage;
+use crate::outbox::Ticket;
 use crate::researcher::ResearcherMessage;
 use crate::scheduler::SchedulerMessage;
 use crate::slot::SlotMessage;
@@ -30,7 +31,7 @@ pub enum LedgerMessage {
         /// Who wants it.
         sender: Name,
         /// What the acknowledgement carries.
-        ticket: u64,
+        ticket: Ticket,
     },
     /// Commit what waits.
     Flush,
@@ -56,7 +57,7 @@ pub struct LedgerWriter {
 
 struct Waiting {
     sender: Name,
-    ticket: u64,
+    ticket: Ticket,
     entries: Vec<Entry>,
 }
 
@@ -154,13 +155,15 @@ impl LedgerWriter {
                 }
                 state.flushing = false;
                 let batch = Arc::new(NewsBatch { seq, news });
+                // Before the acknowledgements: a failure in between repeats the news, and never
+                // leaves them out.
+                self.spread(&batch);
                 let mut done = 0;
                 for waiting in state.waiting.drain(..) {
                     let next = done + waiting.entries.len();
                     self.acknowledge(&waiting, &batch.news[done..next]);
                     done = next;
                 }
-                self.spread(&batch);
                 Ok(())
             }
             Err(LedgerError::Sqlite(error)) => {

@@ -23,14 +23,18 @@ pub mod deduplicator;
 pub mod devices;
 pub mod directory;
 pub mod intake;
+pub mod kept;
+pub mod leases;
 pub mod ledger;
 pub mod outbox;
 pub mod process;
 pub mod researcher;
 pub mod restart;
 pub mod scheduler;
+pub mod shutdown;
 pub mod slot;
 pub mod view;
+pub mod worker_log;
 
 pub use campaign::{Campaign, CampaignMessage, Ending, StopReason};
 pub use context::Context;

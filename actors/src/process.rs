@@ -4,6 +4,7 @@
 use std::io;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
@@ -12,12 +13,17 @@ use orze_campaign::protocol::Request;
 use orze_ledger::RunningWorker;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The environment variable that carries a worker's token.
 pub const TOKEN_VARIABLE: &str = "ORZE_WORKER_TOKEN";
 
 /// The longest line that a worker may write.
 const LONGEST_LINE: usize = 1 << 20;
+/// Lines of a worker that may wait to be handled; a worker that talks faster is not read on.
+const LINES_WAITING: usize = 256;
+/// Patience with a worker that was killed, or does not read.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running worker.
 #[derive(Debug)]
@@ -40,7 +46,8 @@ pub enum Output {
 }
 
 impl WorkerProcess {
-    /// Starts a worker; its output goes to `deliver` from two tasks until it ends.
+    /// Starts a worker; its output goes to `deliver` from two tasks until it ends. The permit that
+    /// comes with a piece of output is dropped when the piece has been handled.
     ///
     /// # Errors
     /// When the program can't be started.
@@ -52,7 +59,7 @@ impl WorkerProcess {
         deliver: F,
     ) -> io::Result<Self>
     where
-        F: Fn(Output) + Send + Clone + 'static,
+        F: Fn(Output, Option<OwnedSemaphorePermit>) + Send + Sync + Clone + 'static,
     {
         let mut child = Command::new(program)
             .arg("worker")
@@ -74,23 +81,28 @@ impl WorkerProcess {
         let stdin = child.stdin.take().ok_or_else(closed)?;
         let stdout = child.stdout.take().ok_or_else(closed)?;
         let stderr = child.stderr.take().ok_or_else(closed)?;
-        let log = deliver.clone();
+        let waiting = Arc::new(Semaphore::new(LINES_WAITING));
+        let (log, log_waiting) = (deliver.clone(), Arc::clone(&waiting));
         tokio::spawn(async move {
             let mut reader = BufReader::new(stderr);
             while let Ok(Some(line)) = next_line(&mut reader).await {
-                log(Output::Log(line));
+                let permit = Arc::clone(&log_waiting).acquire_owned().await.ok();
+                log(Output::Log(line), permit);
             }
         });
         tokio::spawn(async move {
             let mut reader = BufReader::new(stdout);
             let reason = loop {
                 match next_line(&mut reader).await {
-                    Ok(Some(line)) => deliver(Output::Line(line)),
+                    Ok(Some(line)) => {
+                        let permit = Arc::clone(&waiting).acquire_owned().await.ok();
+                        deliver(Output::Line(line), permit);
+                    }
                     Ok(None) => break "its output ended".to_owned(),
                     Err(error) => break error.to_string(),
                 }
             };
-            deliver(Output::Closed(reason));
+            deliver(Output::Closed(reason), None);
         });
         Ok(Self {
             child,
@@ -112,37 +124,35 @@ impl WorkerProcess {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
         match &mut self.stdin {
-            Some(stdin) => stdin.write_all(&line).await,
+            Some(stdin) => tokio::time::timeout(PATIENCE, stdin.write_all(&line))
+                .await
+                .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?,
             None => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
 
-    /// Kills the whole process group and waits until the worker has gone; says how it ended.
-    pub async fn end(mut self) -> String {
+    /// Kills the whole process group and waits until the worker has gone; says how it ended. One
+    /// that had ended by itself is still there to be waited for, so its number is still its own.
+    ///
+    /// # Errors
+    /// When its end could not be observed: the process may still be there.
+    pub async fn end(mut self) -> io::Result<String> {
         kill_group(self.identity.pid);
-        match self.child.wait().await {
-            Ok(status) => status.to_string(),
-            Err(error) => format!("its end could not be observed: {error}"),
-        }
-    }
-
-    /// How the worker ended, if it has.
-    pub fn ended(&mut self) -> Option<String> {
-        match self.child.try_wait() {
-            Ok(status) => status.map(|status| status.to_string()),
-            Err(error) => Some(error.to_string()),
-        }
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        let status = ended.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        Ok(status.to_string())
     }
 
     /// Closes the input, which tells an idle worker to end, and waits for it; kills it when it
     /// does not end in time.
-    pub async fn dismiss(mut self, patience: Duration) {
+    ///
+    /// # Errors
+    /// As [`WorkerProcess::end`].
+    pub async fn dismiss(mut self, patience: Duration) -> io::Result<String> {
         drop(self.stdin.take());
-        if tokio::time::timeout(patience, self.child.wait())
-            .await
-            .is_err()
-        {
-            self.end().await;
+        match tokio::time::timeout(patience, self.child.wait()).await {
+            Ok(status) => Ok(status?.to_string()),
+            Err(_) => self.end().await,
         }
     }
 }
@@ -201,34 +211,54 @@ fn start_ticks(pid: u32) -> Option<u64> {
     fields.nth(19)?.parse().ok()
 }
 
-/// Whether a recorded worker is still there: same number, same start, and our token in its
-/// environment. Never by name or number alone (lesson 19: somebody's own runs were killed).
-pub fn is_alive(worker: &RunningWorker) -> bool {
-    if start_ticks(worker.pid) != Some(worker.start_ticks) {
-        return false;
-    }
-    let expected = format!("{TOKEN_VARIABLE}={}", worker.token);
-    std::fs::read(format!("/proc/{}/environ", worker.pid)).is_ok_and(|environment| {
-        environment
-            .split(|byte| *byte == 0)
-            .any(|variable| variable == expected.as_bytes())
-    })
+/// What is to be seen of a recorded worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    Alive,
+    /// Gone, or somebody else's process by now.
+    Gone,
+    /// Its environment is empty: it has just been started, and the system is still loading it.
+    Loading,
 }
 
-/// Ends a worker that an earlier run left behind and waits until it has gone.
+/// Looks for a recorded worker: same number, same start, and our token in its environment. Never
+/// by name or number alone (lesson 19: somebody's own runs were killed).
+fn look(worker: &RunningWorker) -> Sight {
+    if start_ticks(worker.pid) != Some(worker.start_ticks) {
+        return Sight::Gone;
+    }
+    let Ok(environment) = std::fs::read(format!("/proc/{}/environ", worker.pid)) else {
+        return Sight::Gone;
+    };
+    let expected = format!("{TOKEN_VARIABLE}={}", worker.token);
+    let mut variables = environment.split(|byte| *byte == 0);
+    if environment.is_empty() {
+        Sight::Loading
+    } else if variables.any(|variable| variable == expected.as_bytes()) {
+        Sight::Alive
+    } else {
+        Sight::Gone
+    }
+}
+
+/// Ends a worker that an earlier run or a failed slot left behind, and waits until it has gone;
+/// whether there was one.
 ///
 /// # Errors
 /// When it is still there after ten seconds.
 pub async fn end_leftover(worker: &RunningWorker) -> io::Result<bool> {
-    if !is_alive(worker) {
-        return Ok(false);
-    }
-    kill_group(worker.pid);
-    for _ in 0..1000 {
-        if !is_alive(worker) {
-            return Ok(true);
+    let pause = Duration::from_millis(2);
+    let mut killed = false;
+    for _ in 0..PATIENCE.as_millis() / pause.as_millis() {
+        match look(worker) {
+            Sight::Gone => return Ok(killed),
+            Sight::Alive if !killed => {
+                kill_group(worker.pid);
+                killed = true;
+            }
+            Sight::Alive | Sight::Loading => {}
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(pause).await;
     }
     Err(io::Error::other(format!(
         "the worker process {} of an earlier run does not end",

@@ -16,6 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::context::Context;
 use crate::directory::Name;
 use crate::intake::{IntakeMessage, Submission};
+use crate::kept::Kept;
 use crate::ledger::NewsBatch;
 
 /// What a researcher is told.
@@ -37,6 +38,8 @@ pub struct Researcher {
     pub context: Arc<Context>,
     /// Its position in the campaign file.
     pub index: usize,
+    /// What outlives it.
+    pub kept: Arc<Kept>,
 }
 
 /// Its state.
@@ -63,9 +66,10 @@ impl Actor for Researcher {
         let settings = &context.settings.researcher[self.index];
         let kind: PolicyKind = settings.kind.parse()?;
         let resume = Reader::open(&context.settings.campaign.directory)?.resume()?;
+        let recorded = resume.cycles.get(&settings.name).copied().unwrap_or(0);
         let mut state = State {
             policy: build_with(kind, Arc::clone(&context.space), context.settings.dedup),
-            cycle: resume.cycles.get(&settings.name).copied().unwrap_or(0),
+            cycle: self.kept.cycle(self.index, recorded),
             seq: resume.seq,
         };
         // In the order in which they finished, as the policy saw them the first time.
@@ -121,6 +125,7 @@ impl Researcher {
 
     fn propose(&self, state: &mut State, credits: usize) {
         state.cycle += 1;
+        self.kept.begin_cycle(self.index, state.cycle);
         let settings = &self.context.settings.researcher[self.index];
         let mut rng = cycle_rng(
             self.context.settings.campaign.seed,

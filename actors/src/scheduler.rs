@@ -12,21 +12,24 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use crate::campaign::CampaignMessage;
 use crate::context::Context;
 use crate::directory::Name;
+use crate::leases::{Adoption, LeaseBook};
 use crate::ledger::NewsBatch;
-use crate::outbox::Outbox;
-use crate::slot::SlotMessage;
+use crate::outbox::{Outbox, Ticket};
+use crate::slot::{SlotMessage, SlotStanding};
 
 /// What the scheduler is told.
 #[derive(Debug)]
 pub enum SchedulerMessage {
     /// A slot has a warm worker and nothing to do.
     SlotReady(u32),
+    /// A slot has been started, or answers where it stands.
+    SlotStands(SlotStanding),
     /// A slot's actor has failed: its lease is handed back.
     SlotLost(u32),
     /// The ledger has committed something.
     News(Arc<NewsBatch>),
     /// The ledger has the entries of a ticket.
-    Acknowledged(u64),
+    Acknowledged(Ticket),
     /// The ledger has come back after a crash.
     LedgerReopened,
     /// Give out nothing more; say when nothing is held any longer.
@@ -46,7 +49,7 @@ pub struct State {
     /// What is queued or held.
     open: HashMap<ExperimentId, ExperimentRecord>,
     /// Leases whose end is not on disk yet.
-    held: HashMap<ExperimentId, Lease>,
+    leases: LeaseBook,
     ready: VecDeque<u32>,
     finished: u64,
     outbox: Outbox,
@@ -67,13 +70,14 @@ impl Actor for Scheduler {
         let context = &self.context;
         context.directory.enter(Name::Scheduler, myself.get_cell());
         let resume = Reader::open(&context.settings.campaign.directory)?.resume()?;
+        let slots = u32::try_from(context.slots.len())?;
         let mut state = State {
             queue: FairQueue::new(),
             open: HashMap::new(),
-            held: HashMap::new(),
+            leases: LeaseBook::new(slots),
             ready: VecDeque::new(),
             finished: 0,
-            outbox: Outbox::new(Name::Scheduler),
+            outbox: Outbox::new(Name::Scheduler, context),
             seq: resume.seq,
             draining: false,
         };
@@ -81,17 +85,18 @@ impl Actor for Scheduler {
             match record.status {
                 Status::Queued => state.wait(record),
                 Status::Running => {
-                    // Its slot is still at work in this run.
+                    // Its slot may still be at work in this run.
                     let fence = resume.fences.get(&record.id).copied().unwrap_or(0);
-                    state.held.insert(record.id, lease_of(&record, fence));
+                    let lease = lease_of(&record, fence);
                     state.open.insert(record.id, record);
+                    self.adopt(&mut state, lease);
                 }
                 Status::Completed | Status::Failed => state.finished += 1,
             }
         }
-        for slot in 0..context.slots.len() {
-            let slot = Name::Slot(u32::try_from(slot)?);
-            context.directory.send(slot, SlotMessage::AreYouReady);
+        for slot in 0..slots {
+            let slot = Name::Slot(slot);
+            context.directory.send(slot, SlotMessage::WhereDoYouStand);
         }
         Ok(state)
     }
@@ -103,16 +108,18 @@ impl Actor for Scheduler {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            SchedulerMessage::SlotReady(slot) => {
-                if !state.ready.contains(&slot) {
-                    self.assign_to(state, slot, true);
-                }
+            SchedulerMessage::SlotReady(slot) => self.slot_ready(state, slot),
+            SchedulerMessage::SlotStands(standing) => self.slot_stands(state, standing),
+            SchedulerMessage::SlotLost(slot) => {
+                state.ready.retain(|other| *other != slot);
+                let orphans = state.leases.lost(slot);
+                self.hand_back(state, orphans);
+                self.assign(state);
             }
-            SchedulerMessage::SlotLost(slot) => self.slot_lost(state, slot),
             SchedulerMessage::News(batch) => {
                 if batch.seq > state.seq {
                     for news in &batch.news {
-                        take_in(state, news);
+                        self.take_in(state, news);
                     }
                 }
                 self.assign(state);
@@ -132,9 +139,11 @@ impl State {
         self.open.insert(record.id, record);
     }
 
-    /// Whether the budget allows one more experiment beside those held.
+    /// Whether one more experiment may be leased beside those held.
     fn allows_one_more(&self, limit: Option<u64>) -> bool {
-        !self.draining && limit.is_none_or(|limit| self.finished + (self.held.len() as u64) < limit)
+        !self.draining
+            && self.leases.is_complete()
+            && limit.is_none_or(|limit| self.finished + (self.leases.len() as u64) < limit)
     }
 }
 
@@ -147,40 +156,97 @@ fn lease_of(record: &ExperimentRecord, fence: u64) -> Lease {
     }
 }
 
-fn take_in(state: &mut State, news: &News) {
-    match news {
-        News::Admitted(record) => {
-            let known = state.open.contains_key(&record.id);
-            if !known && record.status == Status::Queued {
-                state.wait((**record).clone());
+impl Scheduler {
+    fn take_in(&self, state: &mut State, news: &News) {
+        match news {
+            News::Admitted(record) => {
+                let known = state.open.contains_key(&record.id);
+                if !known && record.status == Status::Queued {
+                    state.wait((**record).clone());
+                }
             }
-        }
-        News::Finished {
-            lease,
-            disposition,
-            record,
-        } => {
-            state.held.remove(&lease.experiment);
-            if *disposition == Disposition::Requeue {
-                state.wait((**record).clone());
-            } else if state.open.remove(&lease.experiment).is_some() {
+            News::Leased(lease) => self.adopt(state, *lease),
+            News::Finished {
+                lease,
+                disposition: Disposition::Requeue,
+                record,
+            } => {
+                if state.leases.ended(*lease) {
+                    state.wait((**record).clone());
+                }
+            }
+            News::Finished { lease, .. } => {
+                state.leases.done(lease.experiment);
                 state.queue.remove(lease.experiment);
-                state.finished += 1;
+                if state.open.remove(&lease.experiment).is_some() {
+                    state.finished += 1;
+                }
             }
-        }
-        News::Returned(lease) => {
-            if state.held.get(&lease.experiment) == Some(lease) {
-                state.held.remove(&lease.experiment);
-                if let Some(record) = state.open.get(&lease.experiment) {
+            News::Returned(lease) => {
+                if state.leases.ended(*lease)
+                    && let Some(record) = state.open.get(&lease.experiment)
+                {
                     state.queue.push(record.id, record.priority);
                 }
             }
+            News::Rejected(_) | News::Stale(_) | News::Noted => {}
         }
-        News::Leased(_) | News::Rejected(_) | News::Stale(_) | News::Noted => {}
     }
-}
 
-impl Scheduler {
+    /// Takes in a lease that the ledger or a slot reports as at work; its own come back here as
+    /// news, too.
+    fn adopt(&self, state: &mut State, lease: Lease) {
+        let Some(record) = state.open.get_mut(&lease.experiment) else {
+            // It has finished meanwhile.
+            return;
+        };
+        record.attempt = record.attempt.max(lease.attempt);
+        match state.leases.adopt(lease) {
+            Adoption::Outdated => {}
+            Adoption::Held => {
+                state.queue.remove(lease.experiment);
+            }
+            Adoption::Orphaned => {
+                state.queue.remove(lease.experiment);
+                self.hand_back(state, vec![lease]);
+            }
+        }
+    }
+
+    fn hand_back(&self, state: &mut State, leases: Vec<Lease>) {
+        let entries: Vec<Entry> = leases
+            .into_iter()
+            .map(|lease| Entry::Return {
+                lease,
+                reason: "the slot's actor failed".to_owned(),
+            })
+            .collect();
+        if !entries.is_empty() {
+            state.outbox.send(&self.context.directory, entries);
+        }
+    }
+
+    fn slot_ready(&self, state: &mut State, slot: u32) {
+        if !state.ready.contains(&slot) {
+            self.assign_to(state, slot, true);
+        }
+    }
+
+    fn slot_stands(&self, state: &mut State, standing: SlotStanding) {
+        let (new, orphans) = state.leases.heard(standing.slot, standing.born);
+        self.hand_back(state, orphans);
+        // An answer that comes twice may be older than what the slot was given since.
+        if new {
+            if let Some(lease) = standing.running {
+                self.adopt(state, lease);
+            }
+            if standing.ready && !state.ready.contains(&standing.slot) {
+                state.ready.push_back(standing.slot);
+            }
+        }
+        self.assign(state);
+    }
+
     fn assign(&self, state: &mut State) {
         while !state.queue.is_empty()
             && state.allows_one_more(self.context.experiments)
@@ -219,7 +285,7 @@ impl Scheduler {
             directory: self.context.attempt_folder(record.id, record.attempt),
             evaluate_test: false,
         };
-        state.held.insert(lease.experiment, lease);
+        state.leases.give(lease);
         let directory = &self.context.directory;
         directory.send(
             Name::Slot(slot),
@@ -232,25 +298,9 @@ impl Scheduler {
         state.outbox.send(directory, vec![Entry::Lease(lease)]);
     }
 
-    fn slot_lost(&self, state: &mut State, slot: u32) {
-        state.ready.retain(|other| *other != slot);
-        let returns: Vec<Entry> = state
-            .held
-            .values()
-            .filter(|lease| lease.slot == slot)
-            .map(|lease| Entry::Return {
-                lease: *lease,
-                reason: "the slot's actor failed".to_owned(),
-            })
-            .collect();
-        if !returns.is_empty() {
-            state.outbox.send(&self.context.directory, returns);
-        }
-    }
-
     /// Tells the supervisor when the campaign is done or drained.
     fn report(&self, state: &State) {
-        if !state.held.is_empty() {
+        if !state.leases.is_empty() || !state.leases.is_complete() {
             return;
         }
         let directory = &self.context.directory;

@@ -4,33 +4,35 @@
 //! whole group is killed, its end confirmed, and a fresh worker started, with growing waits and,
 //! after repeated faults, quarantine.
 
-use std::collections::VecDeque;
-use std::io::Write;
+mod life;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use orze_campaign::protocol::{PROTOCOL_VERSION, Reply, Request, TrainRequest};
-use orze_campaign::{Failure, FailureKind, Outcome};
+use orze_campaign::{FailureKind, Outcome};
 use orze_ledger::{Entry, Lease};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::analyst::AnalystMessage;
-use crate::campaign::CampaignMessage;
 use crate::context::Context;
 use crate::directory::Name;
-use crate::outbox::Outbox;
+use crate::kept::Kept;
+use crate::outbox::{Outbox, Ticket};
 use crate::process::{Output, WorkerProcess};
-use crate::restart::{FailureHistory, Verdict};
+use crate::restart::FailureHistory;
 use crate::scheduler::SchedulerMessage;
 use crate::view::SlotView;
+use crate::worker_log::WorkerLog;
 
 /// What a slot is told.
 #[derive(Debug)]
 pub enum SlotMessage {
     /// Start a worker.
     Start,
-    /// The scheduler was restarted and asks who is free.
-    AreYouReady,
+    /// The scheduler was restarted and asks; answered once the ledger has all entries of the slot.
+    WhereDoYouStand,
     /// Train this.
     Assign {
         /// The lease.
@@ -40,18 +42,31 @@ pub enum SlotMessage {
         /// Whether the queue had it ready when the slot asked.
         at_once: bool,
     },
-    /// The worker of this generation has written something.
-    Wrote(u64, Output),
+    /// The worker of this generation has written something; the permit lets it write on.
+    Wrote(u64, Output, Option<OwnedSemaphorePermit>),
     /// Look for hangs and time-outs.
     Tick,
     /// The ledger has the entries of a ticket.
-    Acknowledged(u64),
+    Acknowledged(Ticket),
     /// The ledger has come back after a crash.
     LedgerReopened,
-    /// Hand back what is running: the campaign is ending.
+    /// Hand back what is running and take nothing more: the campaign is ending.
     GiveBack,
-    /// End the worker; then report to the supervisor.
+    /// Hand back what is running and end the worker; then report to the supervisor.
     Close,
+}
+
+/// Where a slot stands, for a scheduler that does not know.
+#[derive(Debug, Clone, Copy)]
+pub struct SlotStanding {
+    /// The slot.
+    pub slot: u32,
+    /// When this incarnation was born: leases with an older fence are none of its own.
+    pub born: u64,
+    /// What it runs.
+    pub running: Option<Lease>,
+    /// Whether its worker is warm and has nothing to do.
+    pub ready: bool,
 }
 
 /// The actor.
@@ -61,6 +76,8 @@ pub struct GpuSlot {
     pub context: Arc<Context>,
     /// Its number.
     pub number: u32,
+    /// What outlives it.
+    pub kept: Arc<Kept>,
 }
 
 /// An experiment at work.
@@ -85,17 +102,19 @@ enum Phase {
 
 /// Its state.
 pub struct State {
+    born: u64,
     worker: Option<WorkerProcess>,
     generation: u64,
     phase: Phase,
     outbox: Outbox,
     faults: FailureHistory,
-    log: VecDeque<String>,
+    log: WorkerLog,
+    /// Whether the scheduler waits for an answer.
+    asked: bool,
+    /// Whether nothing more is taken.
+    leaving: bool,
     closing: bool,
 }
-
-/// Lines of a worker's log that go with a failure.
-const TRACE_LINES: usize = 60;
 
 impl Actor for GpuSlot {
     type Msg = SlotMessage;
@@ -107,21 +126,27 @@ impl Actor for GpuSlot {
         myself: ActorRef<Self::Msg>,
         (): (),
     ) -> Result<State, ActorProcessingErr> {
-        self.context
-            .directory
-            .enter(Name::Slot(self.number), myself.get_cell());
+        self.context.directory.enter(self.name(), myself.get_cell());
+        // After the entry: what was sent to the name before and got lost has an older fence.
+        let born = self.context.next_fence();
         myself.send_message(SlotMessage::Start)?;
         // Ends by itself with the actor.
         drop(myself.send_interval(Duration::from_millis(500), || SlotMessage::Tick));
-        Ok(State {
+        let mut state = State {
+            born,
             worker: None,
             generation: 0,
             phase: Phase::Empty,
-            outbox: Outbox::new(Name::Slot(self.number)),
+            outbox: Outbox::new(self.name(), &self.context),
             faults: FailureHistory::default(),
-            log: VecDeque::new(),
+            log: WorkerLog::default(),
+            asked: true,
+            leaving: false,
             closing: false,
-        })
+        };
+        self.show(SlotView::Waiting);
+        self.answer(&mut state);
+        Ok(state)
     }
 
     async fn handle(
@@ -133,10 +158,9 @@ impl Actor for GpuSlot {
         let directory = &self.context.directory;
         match message {
             SlotMessage::Start => self.start(&myself, state).await,
-            SlotMessage::AreYouReady => {
-                if let Phase::Ready(_) = state.phase {
-                    self.ready();
-                }
+            SlotMessage::WhereDoYouStand => {
+                state.asked = true;
+                self.answer(state);
             }
             SlotMessage::Assign {
                 lease,
@@ -145,27 +169,20 @@ impl Actor for GpuSlot {
             } => {
                 self.assign(&myself, state, lease, *request, at_once).await;
             }
-            SlotMessage::Wrote(generation, output) if generation == state.generation => {
+            SlotMessage::Wrote(generation, output, _) if generation == state.generation => {
                 self.wrote(&myself, state, output).await;
             }
             SlotMessage::Wrote(..) => {}
             SlotMessage::Tick => self.tick(&myself, state).await,
             SlotMessage::Acknowledged(ticket) => {
                 state.outbox.acknowledged(ticket);
+                self.answer(state);
                 self.close_when_done(state).await;
             }
             SlotMessage::LedgerReopened => state.outbox.send_again(directory),
-            SlotMessage::GiveBack => {
-                if let Phase::Running(run) = &state.phase {
-                    let lease = run.lease;
-                    self.end_worker(state).await;
-                    let reason = "the campaign was stopped".to_owned();
-                    state
-                        .outbox
-                        .send(directory, vec![Entry::Return { lease, reason }]);
-                }
-            }
+            SlotMessage::GiveBack => self.give_back(state).await,
             SlotMessage::Close => {
+                self.give_back(state).await;
                 state.closing = true;
                 self.close_when_done(state).await;
             }
@@ -185,55 +202,25 @@ impl GpuSlot {
             .send(Name::Analyst, AnalystMessage::Slot(self.number, view));
     }
 
-    async fn start(&self, myself: &ActorRef<SlotMessage>, state: &mut State) {
-        if state.worker.is_some() || state.closing {
+    /// Tells the scheduler where the slot stands. Only when nothing is on its way to the ledger:
+    /// a lease that is neither in this answer nor in the ledger's news has ended.
+    fn answer(&self, state: &mut State) {
+        if !state.asked || !state.outbox.is_empty() {
             return;
         }
-        state.generation += 1;
-        let index = usize::try_from(self.number).unwrap_or(0);
-        let generation = state.generation;
-        let actor = myself.clone();
-        let deliver = move |output| {
-            // A slot that has gone needs no output.
-            let _ = actor.send_message(SlotMessage::Wrote(generation, output));
+        state.asked = false;
+        let running = match &state.phase {
+            Phase::Running(run) => Some(run.lease),
+            _ => None,
         };
-        let token = format!(
-            "{}-{}-{}-{generation}",
-            std::process::id(),
-            self.context.next_fence(),
-            self.number
-        );
-        let started = WorkerProcess::start(
-            &self.context.program,
-            self.number,
-            self.context.slots[index].threads,
-            token,
-            deliver,
-        );
-        let mut worker = match started {
-            Ok(worker) => worker,
-            Err(error) => {
-                let what = format!("the worker could not be started: {error}");
-                self.fault(myself, state, FailureKind::WorkerLost, &what)
-                    .await;
-                return;
-            }
+        let standing = SlotStanding {
+            slot: self.number,
+            born: state.born,
+            running,
+            ready: matches!(state.phase, Phase::Ready(_)),
         };
-        let entry = Entry::WorkerStarted(worker.identity.clone());
-        state.outbox.send(&self.context.directory, vec![entry]);
-        let load = Request::Load {
-            version: PROTOCOL_VERSION,
-            trainer: self.context.trainers[index].clone(),
-        };
-        let sent = worker.send(&load).await;
-        state.worker = Some(worker);
-        state.phase = Phase::Loading(Instant::now());
-        self.show(SlotView::Loading);
-        if let Err(error) = sent {
-            let what = format!("the worker does not read its input: {error}");
-            self.fault(myself, state, FailureKind::WorkerLost, &what)
-                .await;
-        }
+        let directory = &self.context.directory;
+        directory.send(Name::Scheduler, SchedulerMessage::SlotStands(standing));
     }
 
     fn ready(&self) {
@@ -250,9 +237,12 @@ impl GpuSlot {
         request: TrainRequest,
         at_once: bool,
     ) {
-        let (Phase::Ready(free_since), Some(worker)) = (&state.phase, state.worker.as_mut()) else {
-            // The worker was lost after it had reported itself ready.
-            let reason = "the slot had no worker".to_owned();
+        let refused = state.leaving || lease.fence < state.born;
+        let (Phase::Ready(free_since), Some(worker), false) =
+            (&state.phase, state.worker.as_mut(), refused)
+        else {
+            // The worker was lost after it had reported itself ready, or the campaign is ending.
+            let reason = "the slot was not free".to_owned();
             state.outbox.send(
                 &self.context.directory,
                 vec![Entry::Return { lease, reason }],
@@ -356,7 +346,7 @@ impl GpuSlot {
             ) if fence == run.lease.fence => {
                 let (lease, idle_us) = (run.lease, run.idle_us);
                 if failure.trace.is_empty() {
-                    failure.trace = trace(&state.log);
+                    failure.trace = state.log.trace();
                 }
                 self.finish(state, lease, idle_us, Outcome::Failed(failure));
             }
@@ -383,151 +373,27 @@ impl GpuSlot {
         state.outbox.send(&self.context.directory, vec![finish]);
     }
 
-    async fn tick(&self, myself: &ActorRef<SlotMessage>, state: &mut State) {
-        let settings = &self.context.settings.slots;
-        let (kind, what) = match &state.phase {
-            Phase::Loading(since)
-                if since.elapsed().as_secs_f64() > settings.heartbeat_timeout_s * 2.0 =>
-            {
-                (
-                    FailureKind::Hung,
-                    "the worker did not become ready".to_owned(),
-                )
-            }
-            Phase::Running(run)
-                if run.sign_of_life.elapsed().as_secs_f64() > settings.heartbeat_timeout_s =>
-            {
-                let seconds = run.sign_of_life.elapsed().as_secs();
-                (
-                    FailureKind::Hung,
-                    format!("no sign of life from the worker for {seconds} s"),
-                )
-            }
-            Phase::Running(run)
-                if run.since.elapsed().as_secs_f64() > settings.experiment_timeout_s =>
-            {
-                (
-                    FailureKind::TimedOut,
-                    format!("ran longer than {} s", settings.experiment_timeout_s),
-                )
-            }
-            _ => return,
-        };
-        self.fault(myself, state, kind, &what).await;
-    }
-
-    /// The worker is lost: end it as a whole, record what became of its experiment, and start
-    /// afresh unless it has happened too often.
-    async fn fault(
-        &self,
-        myself: &ActorRef<SlotMessage>,
-        state: &mut State,
-        kind: FailureKind,
-        what: &str,
-    ) {
-        let lease = match &state.phase {
-            Phase::Running(run) => Some(run.lease),
-            _ => None,
-        };
-        let ended = self.end_worker(state).await;
-        let what = ended.map_or_else(|| what.to_owned(), |ended| format!("{what} ({ended})"));
-        tracing::warn!(slot = self.number, "{what}");
-        if let Some(lease) = lease {
-            let failure = Failure::new(kind, what.clone()).with_trace(trace(&state.log));
-            state.outbox.send(
-                &self.context.directory,
-                vec![Entry::Finish {
-                    lease,
-                    outcome: Outcome::Failed(failure),
-                    idle_us: None,
-                }],
-            );
-        }
-        match state
-            .faults
-            .failed(&self.context.restarts, self.context.elapsed())
-        {
-            Verdict::Restart(wait) => {
-                self.show(SlotView::Waiting);
-                myself.send_after(wait, || SlotMessage::Start);
-            }
-            Verdict::Quarantine => {
-                self.show(SlotView::Quarantined);
-                self.context.directory.send(
-                    Name::Campaign,
-                    CampaignMessage::SlotQuarantined(self.number, what),
-                );
-            }
-        }
-    }
-
-    /// Kills the worker's group and confirms its end.
-    async fn end_worker(&self, state: &mut State) -> Option<String> {
-        state.phase = Phase::Empty;
-        // Whatever it still writes belongs to nobody.
-        state.generation += 1;
-        let mut worker = state.worker.take()?;
-        let token = worker.identity.token.clone();
-        let ended = match worker.ended() {
-            Some(ended) => ended,
-            None => worker.end().await,
-        };
-        let entry = Entry::WorkerEnded { token };
-        state.outbox.send(&self.context.directory, vec![entry]);
-        Some(ended)
-    }
-
-    async fn close_when_done(&self, state: &mut State) {
-        if !state.closing {
-            return;
-        }
-        if let Some(worker) = state.worker.take() {
-            state.phase = Phase::Empty;
-            state.generation += 1;
-            let token = worker.identity.token.clone();
-            worker.dismiss(Duration::from_secs(2)).await;
-            let entry = Entry::WorkerEnded { token };
-            state.outbox.send(&self.context.directory, vec![entry]);
-        }
-        if state.outbox.is_empty() {
-            self.context
-                .directory
-                .send(Name::Campaign, CampaignMessage::Closed(self.name()));
-        }
-    }
-
     fn log(&self, state: &mut State, line: String) {
-        let folder = match &state.phase {
-            Phase::Running(run) => self
-                .context
-                .attempt_folder(run.lease.experiment, run.lease.attempt),
-            _ => self.context.settings.campaign.directory.join("workers"),
+        let path = match &state.phase {
+            Phase::Running(run) => {
+                let Lease {
+                    experiment,
+                    attempt,
+                    ..
+                } = run.lease;
+                let folder = self.context.attempt_folder(experiment, attempt);
+                folder.join("worker.log")
+            }
+            _ => {
+                let folder = self.context.settings.campaign.directory.join("workers");
+                folder.join(format!("slot-{}.log", self.number))
+            }
         };
-        let name = match &state.phase {
-            Phase::Running(_) => "worker.log".to_owned(),
-            _ => format!("slot-{}.log", self.number),
-        };
-        let written = std::fs::create_dir_all(&folder).and_then(|()| {
-            let mut file = std::fs::OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(folder.join(name))?;
-            writeln!(file, "{line}")
-        });
-        if let Err(error) = written {
+        if let Err(error) = state.log.keep(&path, line) {
             tracing::warn!(
                 slot = self.number,
                 "a line of the worker's log was not kept: {error}"
             );
         }
-        if state.log.len() == TRACE_LINES {
-            state.log.pop_front();
-        }
-        state.log.push_back(line);
     }
-}
-
-fn trace(log: &VecDeque<String>) -> String {
-    let lines: Vec<&str> = log.iter().map(String::as_str).collect();
-    lines.join("\n")
 }

@@ -22,10 +22,14 @@ pub fn root() -> &'static Path {
         .expect("the tests lie in the repository")
 }
 
-/// The built `orze-runtime`; built once for all tests of a process, in their own profile.
+/// The built `orze-runtime`: `$ORZE_TEST_BINARY`, or built once for all tests of a process, in
+/// their own profile.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
+        if let Some(built) = std::env::var_os("ORZE_TEST_BINARY") {
+            return built.into();
+        }
         let mut build = Command::new(env!("CARGO"));
         // The whole workspace, so that features unify as they did for the tests.
         build.args(["build", "--quiet", "--workspace", "--bins"]);

@@ -144,21 +144,19 @@ fn verify_pack(settings: &Settings, space: &Space, pack: &Pack) -> Result<(), In
     for probe in space.probes() {
         let (recipe, _) = Recipe::read(&space.complete(&probe))
             .map_err(|failure| refused(settings, &probe, &failure))?;
-        let known = pack
-            .manifest()
-            .backbones
-            .iter()
-            .any(|entry| entry.name == recipe.backbone);
-        if !known {
-            let names = pack.manifest().backbones.iter();
+        // Several backbones joined by `+` are concatenated.
+        for name in recipe.backbone.split('+') {
+            let backbones = &pack.manifest().backbones;
+            if backbones.iter().any(|entry| entry.name == name) {
+                continue;
+            }
             return Err(InputError::new(format!(
-                "`{}` is no backbone of the pack {}",
-                recipe.backbone,
+                "`{name}` is no backbone of the pack {}",
                 pack.folder().display()
             ))
             .in_file(&settings.space.file)
             .at_key("backbone")
-            .hint_nearest(&recipe.backbone, names.map(|entry| entry.name.as_str())));
+            .hint_nearest(name, backbones.iter().map(|entry| entry.name.as_str())));
         }
     }
     Ok(())

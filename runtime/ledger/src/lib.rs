@@ -15,6 +15,7 @@ mod error;
 mod lock;
 mod reader;
 mod schema;
+mod transaction;
 mod writer;
 
 pub use entry::{Entry, Lease, NewExperiment, News, Rejection, RejectionKind, RunningWorker};

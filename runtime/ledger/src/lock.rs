@@ -10,7 +10,10 @@ use orze_campaign::InputError;
 /// Held as long as the runtime lives; the system releases it when the process ends, however it
 /// ends.
 #[derive(Debug)]
-pub struct FolderLock(#[allow(dead_code)] File);
+pub struct FolderLock {
+    /// Open for as long as the lock is held.
+    _file: File,
+}
 
 impl FolderLock {
     /// Takes the lock of a folder.
@@ -54,7 +57,7 @@ impl FolderLock {
                     .set_len(0)
                     .and_then(|()| file.rewind())
                     .and_then(|()| file.write_all(line.as_bytes()));
-                return written.map(|()| Self(file)).map_err(|error| {
+                return written.map(|()| Self { _file: file }).map_err(|error| {
                     InputError::new(format!("can't be written: {error}")).in_file(&path)
                 });
             }

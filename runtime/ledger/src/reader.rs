@@ -12,6 +12,9 @@ use crate::entry::RunningWorker;
 use crate::error::LedgerError;
 use crate::schema::{self, Identity, LEDGER_FILE};
 
+/// `(milliseconds since 1970, experiment, kind, JSON body)`.
+type EventRow = (i64, Option<u64>, String, String);
+
 /// A read-only view of a campaign's ledger.
 #[derive(Debug)]
 pub struct Reader {
@@ -184,14 +187,11 @@ impl Reader {
         identity.check(&self.connection, folder)
     }
 
-    /// The last events as `(milliseconds since 1970, experiment, kind, JSON body)`, newest first.
+    /// The last events, newest first.
     ///
     /// # Errors
     /// When the ledger can't be read.
-    pub fn last_events(
-        &self,
-        limit: u32,
-    ) -> Result<Vec<(i64, Option<u64>, String, String)>, LedgerError> {
+    pub fn last_events(&self, limit: u32) -> Result<Vec<EventRow>, LedgerError> {
         let mut statement = self.connection.prepare(
             "SELECT at_ms, experiment, kind, body FROM events ORDER BY seq DESC LIMIT ?1",
         )?;

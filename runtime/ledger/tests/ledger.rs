@@ -168,7 +168,7 @@ fn a_result_counts_only_under_the_newest_fence() {
         one(&mut ledger, finish(new, completed(0.4))),
         News::Finished { .. }
     ));
-    assert_eq!(one(&mut ledger, leased(new)), News::Leased(new));
+    assert_eq!(one(&mut ledger, leased(new)), News::Stale(new));
     let records = Reader::open(folder.path()).unwrap().records().unwrap();
     assert_eq!(records[0].objective, Some(0.4));
     assert_eq!(records[0].attempt, 2);

@@ -239,6 +239,8 @@ mod tests {
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
+    use orze_campaign::Value;
+
     use super::*;
     use crate::policy::tests::{CONDITIONAL, MIXED};
 

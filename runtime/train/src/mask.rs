@@ -94,6 +94,23 @@ impl Mask {
         .reshape(x.shape())
     }
 
+    /// `[batch, time, dim]` with each clip's valid frames in reverse order, padding where it was.
+    ///
+    /// # Errors
+    /// When the shape does not fit.
+    pub fn reverse_frames(&self, x: &Tensor) -> Result<Tensor> {
+        self.select(x, |count| {
+            (0..self.time).map(move |frame| {
+                if frame < count {
+                    count - 1 - frame
+                } else {
+                    frame
+                }
+            })
+        })?
+        .reshape(x.shape())
+    }
+
     /// The last valid frame of each clip: `[batch, time, dim]` → `[batch, dim]`.
     ///
     /// # Errors

@@ -54,7 +54,12 @@ impl Parameters {
         let values = (0..count)
             .map(|_| ((self.random.random::<f64>() * 2.0 - 1.0) * bound) as f32)
             .collect();
-        self.add(name, shape, values)
+        self.values(name, shape, values)
+    }
+
+    /// A random number in `[0, 1)` for an initial value.
+    pub fn draw(&mut self) -> f64 {
+        self.random.random()
     }
 
     /// A variable that starts with one value everywhere.
@@ -62,10 +67,14 @@ impl Parameters {
     /// # Errors
     /// When the device has no memory left.
     pub fn constant(&mut self, name: &str, shape: &[usize], value: f32) -> Result<Tensor> {
-        self.add(name, shape, vec![value; shape.iter().product()])
+        self.values(name, shape, vec![value; shape.iter().product()])
     }
 
-    fn add(&mut self, name: &str, shape: &[usize], values: Vec<f32>) -> Result<Tensor> {
+    /// A variable that starts with these values, row by row.
+    ///
+    /// # Errors
+    /// When they are not as many as the shape asks for, or the device has no memory left.
+    pub fn values(&mut self, name: &str, shape: &[usize], values: Vec<f32>) -> Result<Tensor> {
         let variable = Var::from_vec(values, shape, &self.device)?;
         let tensor = variable.as_tensor().clone();
         self.entries

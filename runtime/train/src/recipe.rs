@@ -13,7 +13,7 @@ use crate::schedule::Schedule;
 /// | key | values | default |
 /// |---|---|---|
 /// | `backbone` | a map of the pack | needed |
-/// | `temporal_encoder` | `zipformer`, `retnet` | needed |
+/// | `temporal_encoder` | `zipformer`, `retnet`, `bimamba`, `hybrid`, `xlstm` | needed |
 /// | `pooling` | `attention`, `mean`, `last`, `max` | needed |
 /// | `loss` | `focal`, `bce`, `label_smoothing` | needed |
 /// | `focal_gamma` (with `focal`) | ≥ 0 | 2 |
@@ -212,8 +212,8 @@ mod tests {
             (configuration().with("focal_gamma", 2.0), "focal_gamma"),
             (configuration().with("hidden", 2), "hidden"),
             (
-                configuration().with("temporal_encoder", "bimamba"),
-                "bimamba",
+                configuration().with("temporal_encoder", "transformer"),
+                "transformer",
             ),
             (configuration().with("pooling", "median"), "median"),
             (configuration().with("loss", "hinge"), "hinge"),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::yaml;
 
 const SMALL: &str = "
 space: small

@@ -6,10 +6,17 @@ use crate::mask::Mask;
 use crate::parameters::Parameters;
 use crate::pass::Pass;
 
+pub mod bimamba;
+mod block;
+pub mod hybrid;
 pub mod retnet;
+pub mod xlstm;
 pub mod zipformer;
 
+pub use bimamba::BiMambaEncoder;
+pub use hybrid::Hybrid;
 pub use retnet::RetNet;
+pub use xlstm::XLstm;
 pub use zipformer::Zipformer;
 
 /// An encoder, as the model sees it.
@@ -29,12 +36,12 @@ pub struct EncoderSize {
     pub dim: usize,
     /// Number of blocks.
     pub layers: usize,
-    /// Heads of attention or retention; divides `dim`.
+    /// Heads of attention, retention and memories; divides `dim`.
     pub heads: usize,
 }
 
 /// The names in configurations.
-pub const NAMES: [&str; 2] = ["zipformer", "retnet"];
+pub const NAMES: [&str; 5] = ["zipformer", "retnet", "bimamba", "hybrid", "xlstm"];
 
 /// The encoder of that name; `None` for a name that is none.
 ///
@@ -48,6 +55,9 @@ pub fn build(
     Ok(Some(match name {
         "zipformer" => Box::new(Zipformer::new(parameters, size)?),
         "retnet" => Box::new(RetNet::new(parameters, size)?),
+        "bimamba" => Box::new(BiMambaEncoder::new(parameters, size)?),
+        "hybrid" => Box::new(Hybrid::new(parameters, size)?),
+        "xlstm" => Box::new(XLstm::new(parameters, size)?),
         _ => return Ok(None),
     }))
 }

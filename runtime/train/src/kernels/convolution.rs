@@ -1,4 +1,4 @@
-//! Depthwise convolution over time with zero padding.
+//! Depthwise convolution over time with zero padding, centred or causal.
 
 use std::ops::Range;
 
@@ -6,14 +6,24 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::{Real, by_type, hold, slice};
 
-struct DepthwiseConv1d;
+struct DepthwiseConv1d {
+    /// Frames before a frame that it sees.
+    before: usize,
+}
 
-/// `x` `[batch, time, dim]`, `weight` `[dim, 1, kernel]` with an odd kernel, `bias` `[dim]`.
+/// `x` `[batch, time, dim]`, `weight` `[dim, 1, kernel]`, `bias` `[dim]`; frame `t` sees the frames
+/// `t − before ..  t − before + kernel`, and zeros where there are none.
 ///
 /// # Errors
 /// When the shapes don't fit.
-pub fn depthwise_conv1d(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    x.contiguous()?.apply_op3(weight, bias, DepthwiseConv1d)
+pub fn depthwise_conv1d(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    before: usize,
+) -> Result<Tensor> {
+    x.contiguous()?
+        .apply_op3(weight, bias, DepthwiseConv1d { before })
 }
 
 /// `[dim, kernel]` → `[kernel, dim]`, so that a tap is a row.
@@ -24,13 +34,13 @@ fn taps<T: Real>(weight: &[T], dim: usize) -> Vec<T> {
         .collect()
 }
 
-/// The taps that reach a real frame from frame `t`; tap `k` reads frame `t + k − kernel / 2`.
-fn reach(t: usize, time: usize, kernel: usize) -> Range<usize> {
-    let half = kernel / 2;
-    half.saturating_sub(t)..kernel.min(time + half - t)
+/// The taps that reach a real frame from frame `t`; tap `k` reads frame `t + k − before`.
+fn reach(t: usize, time: usize, kernel: usize, before: usize) -> Range<usize> {
+    before.saturating_sub(t)..kernel.min(time + before - t)
 }
 
 fn forward<T: Real>(
+    op: &DepthwiseConv1d,
     (time, dim): (usize, usize),
     [x, weight, bias]: [(&CpuStorage, &Layout); 3],
 ) -> Result<CpuStorage> {
@@ -43,8 +53,8 @@ fn forward<T: Real>(
             let start = y.len();
             y.extend_from_slice(bias);
             let row = &mut y[start..];
-            for k in reach(t, time, kernel) {
-                let frame = &clip[(t + k - kernel / 2) * dim..][..dim];
+            for k in reach(t, time, kernel, op.before) {
+                let frame = &clip[(t + k - op.before) * dim..][..dim];
                 let tap = &taps[k * dim..][..dim];
                 for ((y, &x), &w) in row.iter_mut().zip(frame).zip(tap) {
                     *y += x * w;
@@ -55,7 +65,12 @@ fn forward<T: Real>(
     Ok(T::to_cpu_storage_owned(y))
 }
 
-fn backward<T: Real>(x: &Tensor, weight: &Tensor, gradient: &Tensor) -> Result<[Tensor; 3]> {
+fn backward<T: Real>(
+    op: &DepthwiseConv1d,
+    x: &Tensor,
+    weight: &Tensor,
+    gradient: &Tensor,
+) -> Result<[Tensor; 3]> {
     let (_, time, dim) = x.dims3()?;
     let (xs, ws, gs) = (hold(x)?, hold(weight)?, hold(gradient)?);
     let (xs, gs) = (xs.slice::<T>()?, gs.slice::<T>()?);
@@ -70,8 +85,8 @@ fn backward<T: Real>(x: &Tensor, weight: &Tensor, gradient: &Tensor) -> Result<[
             for (sum, &g) in dbias.iter_mut().zip(g) {
                 *sum += g;
             }
-            for k in reach(t, time, kernel) {
-                let at = (t + k - kernel / 2) * dim;
+            for k in reach(t, time, kernel, op.before) {
+                let at = (t + k - op.before) * dim;
                 let (tap, dtap) = (&taps[k * dim..][..dim], &mut dtaps[k * dim..][..dim]);
                 let (x, dx) = (&x[at..][..dim], &mut dx[at..][..dim]);
                 for i in 0..dim {
@@ -107,13 +122,13 @@ impl CustomOp3 for DepthwiseConv1d {
     ) -> Result<(CpuStorage, Shape)> {
         let (_, time, dim) = xl.shape().dims3()?;
         let (channels, _, kernel) = wl.shape().dims3()?;
-        if channels != dim || bl.dims() != [dim] || kernel % 2 == 0 {
+        if channels != dim || bl.dims() != [dim] || self.before >= kernel {
             candle_core::bail!("convolution of {:?} by {:?}", xl.dims(), wl.dims());
         }
         let dtype = candle_core::backend::BackendStorage::dtype(x);
         let y = by_type!(
             dtype,
-            forward((time, dim), [(x, xl), (weight, wl), (bias, bl)])
+            forward(self, (time, dim), [(x, xl), (weight, wl), (bias, bl)])
         )?;
         Ok((y, xl.shape().clone()))
     }
@@ -127,7 +142,7 @@ impl CustomOp3 for DepthwiseConv1d {
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let gradient = gradient.contiguous()?;
-        let [dx, dweight, dbias] = by_type!(x.dtype(), backward(x, weight, &gradient))?;
+        let [dx, dweight, dbias] = by_type!(x.dtype(), backward(self, x, weight, &gradient))?;
         Ok((Some(dx), Some(dweight), Some(dbias)))
     }
 }

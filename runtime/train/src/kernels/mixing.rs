@@ -2,6 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
+use super::heads::{Head, axpy, scale};
 use super::{Real, by_type, hold, slice};
 
 /// How scores `q·k / √width` become weights.
@@ -33,65 +34,14 @@ pub fn mix_heads(packed: &Tensor, heads: usize, mixing: Mixing) -> Result<Tensor
     packed.contiguous()?.apply_op1(MixHeads { heads, mixing })
 }
 
-/// One head of one clip, copied out of the packed rows: `time × width`, keys transposed too.
-struct Head<T> {
-    time: usize,
-    width: usize,
-    q: Vec<T>,
-    k: Vec<T>,
-    v: Vec<T>,
-    /// `[width, time]`.
-    kt: Vec<T>,
-    /// `[width, time]`.
-    vt: Vec<T>,
-    /// Weights `[time, time]`.
-    p: Vec<T>,
-}
-
 impl<T: Real> Head<T> {
-    fn new(time: usize, width: usize) -> Self {
-        let empty = || vec![T::zero(); time * width];
-        Self {
-            time,
-            width,
-            q: empty(),
-            k: empty(),
-            v: empty(),
-            kt: empty(),
-            vt: empty(),
-            p: vec![T::zero(); time * time],
-        }
-    }
-
-    fn load(&mut self, clip: &[T], dim: usize, head: usize) {
-        let (time, width) = (self.time, self.width);
-        for t in 0..time {
-            let row = &clip[t * 3 * dim + head * width..];
-            let at = t * width..(t + 1) * width;
-            self.q[at.clone()].copy_from_slice(&row[..width]);
-            self.k[at.clone()].copy_from_slice(&row[dim..dim + width]);
-            self.v[at].copy_from_slice(&row[2 * dim..2 * dim + width]);
-            for w in 0..width {
-                self.kt[w * time + t] = row[dim + w];
-                self.vt[w * time + t] = row[2 * dim + w];
-            }
-        }
-    }
-
     /// Fills the weights. `decay[n]` is `γⁿ`; empty for softmax over the first `valid` frames.
     fn weigh(&mut self, scale: T, valid: usize, decay: &[T]) {
         let time = self.time;
         self.p.fill(T::zero());
         for i in 0..time {
             let reach = if decay.is_empty() { valid } else { i + 1 };
-            let row = &mut self.p[i * time..i * time + reach];
-            for w in 0..self.width {
-                axpy(
-                    row,
-                    self.q[i * self.width + w] * scale,
-                    &self.kt[w * time..],
-                );
-            }
+            let row = self.score(i, reach, scale);
             if decay.is_empty() {
                 softmax(row);
             } else {
@@ -100,13 +50,6 @@ impl<T: Real> Head<T> {
                 }
             }
         }
-    }
-}
-
-/// `y += a x` over the length of `y`.
-fn axpy<T: Real>(y: &mut [T], a: T, x: &[T]) {
-    for (y, &x) in y.iter_mut().zip(x) {
-        *y += a * x;
     }
 }
 
@@ -146,11 +89,6 @@ impl MixHeads {
     }
 }
 
-#[allow(clippy::cast_precision_loss)]
-fn scale<T: Real>(width: usize) -> T {
-    T::of((width as f64).sqrt().recip())
-}
-
 fn forward<T: Real>(op: &MixHeads, packed: &CpuStorage, layout: &Layout) -> Result<CpuStorage> {
     let (_, time, triple) = layout.shape().dims3()?;
     let (dim, width) = (triple / 3, triple / 3 / op.heads);
@@ -163,7 +101,7 @@ fn forward<T: Real>(op: &MixHeads, packed: &CpuStorage, layout: &Layout) -> Resu
         .zip(y.chunks_exact_mut(time * dim));
     for (clip, (packed, y)) in clips.enumerate() {
         for (h, decay) in decays.iter().enumerate() {
-            head.load(packed, dim, h);
+            head.load(packed, triple, dim, h);
             head.weigh(scale(width), op.valid(clip, time), decay);
             for i in 0..time {
                 let y = &mut y[i * dim + h * width..][..width];
@@ -194,7 +132,7 @@ fn backward<T: Real>(op: &MixHeads, packed: &Tensor, gradient: &Tensor) -> Resul
     for (clip, ((packed, g), dpacked)) in clips.enumerate() {
         let valid = op.valid(clip, time);
         for (h, decay) in decays.iter().enumerate() {
-            head.load(packed, dim, h);
+            head.load(packed, triple, dim, h);
             head.weigh(scale(width), valid, decay);
             let column = h * width;
             for i in 0..time {

@@ -8,74 +8,43 @@
 //! Kernels take contiguous tensors, f32 or f64, and run on one thread: experiments share the cores,
 //! one each.
 
-use std::ops::{Add, AddAssign, Deref, Div, Mul, MulAssign, Neg, Sub};
+use std::ops::Deref;
 
-use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, WithDType};
+use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor};
 
 mod bypass;
 mod convolution;
 mod dropout;
+mod gate;
+mod heads;
+mod matrix_memory;
 mod mixing;
 mod norm;
+mod real;
+mod reverse;
 mod rows;
+mod scalar_memory;
+mod selective_scan;
 mod swoosh;
 
 pub use bypass::bypass;
 pub use convolution::depthwise_conv1d;
 pub use dropout::dropout;
+pub use gate::{gate, silu};
+pub use matrix_memory::matrix_memory;
 pub use mixing::{Mixing, mix_heads};
 pub use norm::{bias_norm, group_norm};
+pub(crate) use real::Real;
+pub use reverse::reverse;
 pub use rows::add_bias;
+pub use scalar_memory::scalar_memory;
+pub use selective_scan::selective_scan;
 pub use swoosh::swoosh;
 
 /// Whether the kernels can be used on this tensor.
 pub fn apply_to(x: &Tensor) -> bool {
     x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64)
 }
-
-/// The arithmetic that kernels need of f32 and f64.
-pub(crate) trait Real:
-    WithDType
-    + Add<Output = Self>
-    + Sub<Output = Self>
-    + Mul<Output = Self>
-    + Div<Output = Self>
-    + Neg<Output = Self>
-    + AddAssign
-    + MulAssign
-    + PartialOrd
-{
-    fn exp(self) -> Self;
-    fn ln(self) -> Self;
-    fn sqrt(self) -> Self;
-    fn abs(self) -> Self;
-    fn of(value: f64) -> Self;
-}
-
-macro_rules! real {
-    ($type:ty) => {
-        impl Real for $type {
-            fn exp(self) -> Self {
-                <$type>::exp(self)
-            }
-            fn ln(self) -> Self {
-                <$type>::ln(self)
-            }
-            fn sqrt(self) -> Self {
-                <$type>::sqrt(self)
-            }
-            fn abs(self) -> Self {
-                <$type>::abs(self)
-            }
-            #[allow(clippy::cast_possible_truncation, clippy::cast_lossless)]
-            fn of(value: f64) -> Self {
-                value as $type
-            }
-        }
-    };
-}
-real!(f32);
-real!(f64);
 
 /// Calls a generic function with the type of a tensor or storage.
 macro_rules! by_type {

@@ -19,24 +19,20 @@ pub fn swoosh(x: &Tensor, shift: f64, constant: f64) -> Result<Tensor> {
 
 fn forward<T: Real>(op: &Swoosh, x: &CpuStorage, layout: &Layout) -> Result<CpuStorage> {
     let (shift, constant) = (T::of(op.shift), T::of(op.constant));
-    let (slope, one) = (T::of(0.08), T::one());
+    let slope = T::of(0.08);
     let y = slice::<T>(x, layout)?
         .iter()
-        .map(|&x| {
-            let u = x - shift;
-            let positive = if u > T::zero() { u } else { T::zero() };
-            positive + (one + (-u.abs()).exp()).ln() - slope * x - constant
-        })
+        .map(|&x| (x - shift).softplus() - slope * x - constant)
         .collect();
     Ok(T::to_cpu_storage_owned(y))
 }
 
 fn backward<T: Real>(op: &Swoosh, x: &Tensor, gradient: &Tensor) -> Result<Tensor> {
-    let (shift, slope, one) = (T::of(op.shift), T::of(0.08), T::one());
+    let (shift, slope) = (T::of(op.shift), T::of(0.08));
     let (xs, gs) = (hold(x)?, hold(gradient)?);
     let pairs = xs.slice::<T>()?.iter().zip(gs.slice::<T>()?);
     let dx: Vec<T> = pairs
-        .map(|(&x, &g)| g * (one / (one + (shift - x).exp()) - slope))
+        .map(|(&x, &g)| g * ((x - shift).sigmoid() - slope))
         .collect();
     Tensor::from_vec(dx, x.shape(), x.device())
 }

@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
+use super::gate::silu;
 use super::linear::Linear;
 use super::swoosh::swoosh_l;
 use crate::parameters::Parameters;
@@ -12,7 +13,7 @@ use crate::pass::Pass;
 pub enum Activation {
     /// SwooshL, in the Zipformer.
     SwooshL,
-    /// `x · sigmoid(x)`, in the retention encoder.
+    /// `x · sigmoid(x)`, in blocks of retention and of the xLSTM.
     Silu,
 }
 
@@ -52,7 +53,7 @@ impl FeedForward {
         let hidden = self.expand.forward(x)?;
         let active = match self.activation {
             Activation::SwooshL => swoosh_l(&hidden)?,
-            Activation::Silu => hidden.silu()?,
+            Activation::Silu => silu(&hidden)?,
         };
         self.contract.forward(&pass.dropout(&active)?)
     }

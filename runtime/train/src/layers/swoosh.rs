@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor};
 use crate::kernels;
 
 /// `log(1 + eˣ)`, computed as `max(x, 0) + log(1 + e^{-|x|})` so that it never overflows.
-fn softplus(x: &Tensor) -> Result<Tensor> {
+pub(super) fn softplus(x: &Tensor) -> Result<Tensor> {
     x.relu()? + ((x.abs()?.neg()?.exp()? + 1.0)?.log()?)
 }
 

@@ -1,0 +1,370 @@
+//! The writes of one transaction: each entry as an event and its projection.
+
+use orze_campaign::{Disposition, ExperimentId, ExperimentRecord, Outcome, Status};
+use rusqlite::{OptionalExtension, Transaction};
+use serde_json::json;
+
+use crate::entry::{Entry, Lease, NewExperiment, News, Rejection, RunningWorker};
+use crate::error::LedgerError;
+use crate::reader;
+use crate::writer::LedgerSettings;
+
+/// The writes of one transaction.
+pub(crate) struct Writer<'a> {
+    pub(crate) transaction: &'a Transaction<'a>,
+    pub(crate) settings: &'a LedgerSettings,
+    pub(crate) epoch: i64,
+    pub(crate) now_ms: i64,
+}
+
+/// What decides whether a result or a lease is current.
+struct Standing {
+    status: Status,
+    fence: u64,
+    faults: u32,
+}
+
+impl Writer<'_> {
+    pub(crate) fn write(&self, entry: &Entry) -> Result<News, LedgerError> {
+        match entry {
+            Entry::Admit(experiment) => self.admit(experiment),
+            Entry::Reject(rejection) => self.reject(rejection),
+            Entry::CycleEnded { researcher, cycle } => {
+                self.cycle_ended(researcher, *cycle)?;
+                Ok(News::Noted)
+            }
+            Entry::Lease(lease) => self.lease(*lease),
+            Entry::Finish {
+                lease,
+                outcome,
+                idle_us,
+            } => self.finish(*lease, outcome, *idle_us),
+            Entry::Return { lease, reason } => self.hand_back(*lease, reason),
+            Entry::WorkerStarted(worker) => {
+                self.worker_started(worker)?;
+                Ok(News::Noted)
+            }
+            Entry::WorkerEnded { token } => {
+                self.transaction
+                    .prepare_cached("DELETE FROM workers WHERE token = ?1")?
+                    .execute([token])?;
+                self.event(None, "worker_ended", &json!({"token": token}))?;
+                Ok(News::Noted)
+            }
+            Entry::Note { kind, body } => {
+                self.event(None, kind, body)?;
+                Ok(News::Noted)
+            }
+        }
+    }
+
+    fn admit(&self, new: &NewExperiment) -> Result<News, LedgerError> {
+        let changed = self
+            .transaction
+            .prepare_cached(
+                "INSERT INTO experiments (origin_key, name, researcher, kind, parent, status,
+                    priority, config, seed, digests, trainer, rationale, created_at_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5, 'queued', ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                 ON CONFLICT (origin_key) DO NOTHING",
+            )?
+            .execute((
+                &new.origin_key,
+                &new.name,
+                &new.researcher,
+                new.kind.name(),
+                new.parent.map(signed_id),
+                new.priority.name(),
+                text(&new.configuration)?,
+                signed(new.seed)?,
+                text(&self.settings.digests)?,
+                &self.settings.identity.trainer,
+                &new.rationale,
+                self.now_ms,
+            ))?;
+        let record = self.record("origin_key = ?1", &new.origin_key)?;
+        if changed > 0 {
+            self.event(
+                Some(record.id),
+                "admitted",
+                &json!({
+                    "origin_key": new.origin_key,
+                    "researcher": new.researcher,
+                    "kind": new.kind.name(),
+                    "parent": new.parent,
+                    "priority": new.priority.name(),
+                    "config": new.configuration,
+                    "seed": new.seed,
+                }),
+            )?;
+        }
+        Ok(News::Admitted(Box::new(record)))
+    }
+
+    fn reject(&self, rejection: &Rejection) -> Result<News, LedgerError> {
+        let changed = self
+            .transaction
+            .prepare_cached(
+                "INSERT INTO rejections (origin_key, at_ms, researcher, name, kind, reason,
+                    duplicate_of)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+            )?
+            .execute((
+                &rejection.origin_key,
+                self.now_ms,
+                &rejection.researcher,
+                &rejection.name,
+                rejection.kind.name(),
+                &rejection.reason,
+                rejection.duplicate_of.map(signed_id),
+            ))?;
+        if changed > 0 {
+            self.event(None, "rejected", &json!(rejection))?;
+        }
+        Ok(News::Rejected(rejection.clone()))
+    }
+
+    fn cycle_ended(&self, researcher: &str, cycle: u64) -> Result<(), LedgerError> {
+        self.transaction
+            .prepare_cached(
+                "INSERT INTO researchers (name, cycle) VALUES (?1, ?2)
+                 ON CONFLICT (name) DO UPDATE SET cycle = max(cycle, excluded.cycle)",
+            )?
+            .execute((researcher, signed(cycle)?))?;
+        Ok(())
+    }
+
+    fn worker_started(&self, worker: &RunningWorker) -> Result<(), LedgerError> {
+        self.transaction
+            .prepare_cached(
+                "INSERT INTO workers (token, slot, pid, start_ticks, started_at_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+            )?
+            .execute((
+                &worker.token,
+                worker.slot,
+                worker.pid,
+                signed(worker.start_ticks)?,
+                self.now_ms,
+            ))?;
+        self.event(
+            None,
+            "worker_started",
+            &json!({"slot": worker.slot, "process": worker.pid, "token": worker.token}),
+        )
+    }
+
+    fn lease(&self, lease: Lease) -> Result<News, LedgerError> {
+        let standing = self.standing(lease.experiment)?;
+        if standing.status.is_finished() || standing.fence >= lease.fence {
+            // Written before, or overtaken by its own result: nothing to do.
+            let current = standing.fence == lease.fence && standing.status == Status::Running;
+            return Ok(if current {
+                News::Leased(lease)
+            } else {
+                News::Stale(lease)
+            });
+        }
+        self.take(lease)?;
+        self.event(Some(lease.experiment), "leased", &json!(lease))?;
+        Ok(News::Leased(lease))
+    }
+
+    fn take(&self, lease: Lease) -> Result<(), LedgerError> {
+        self.transaction
+            .prepare_cached(
+                "UPDATE experiments SET status = 'running', attempt = ?2, fence = ?3, slot = ?4,
+                    started_at_ms = ?5 WHERE id = ?1",
+            )?
+            .execute((
+                signed_id(lease.experiment),
+                lease.attempt,
+                signed(lease.fence)?,
+                lease.slot,
+                self.now_ms,
+            ))?;
+        Ok(())
+    }
+
+    fn finish(
+        &self,
+        lease: Lease,
+        outcome: &Outcome,
+        idle_us: Option<u64>,
+    ) -> Result<News, LedgerError> {
+        let standing = self.standing(lease.experiment)?;
+        // A fence newer than the recorded one is a lease whose own entry has not come yet.
+        if standing.status.is_finished() || standing.fence > lease.fence {
+            return self.stale(lease, "result");
+        }
+        if standing.fence == lease.fence && standing.status != Status::Running {
+            return self.stale(lease, "result");
+        }
+        if standing.fence < lease.fence {
+            self.take(lease)?;
+        }
+        let disposition = outcome.disposition(standing.faults + 1, self.settings.attempts);
+        let status = match disposition {
+            Disposition::Complete => Status::Completed,
+            Disposition::Requeue => Status::Queued,
+            Disposition::Abandon => Status::Failed,
+        };
+        let (metrics, failure) = match outcome {
+            Outcome::Completed(metrics) => (Some(metrics), None),
+            Outcome::Failed(failure) => (None, Some(text(failure)?)),
+        };
+        let values =
+            metrics.map_or_else(|| Ok("{}".to_owned()), |metrics| text(&metrics.values))?;
+        let finished_at = status.is_finished().then_some(self.now_ms);
+        self.transaction
+            .prepare_cached(
+                "UPDATE experiments SET status = ?2, objective = ?3, metrics = ?4, failure = ?5,
+                    faults = faults + ?6, finished_at_ms = ?7, train_seconds = ?8 WHERE id = ?1",
+            )?
+            .execute((
+                signed_id(lease.experiment),
+                status.name(),
+                metrics.map(|metrics| metrics.objective),
+                values,
+                failure,
+                u32::from(metrics.is_none()),
+                finished_at,
+                metrics.map(|metrics| metrics.train_seconds),
+            ))?;
+        let mut body = json!(lease);
+        body["outcome"] = json!(outcome);
+        if let Some(idle_us) = idle_us {
+            body["idle_us"] = idle_us.into();
+        }
+        let kind = match disposition {
+            Disposition::Complete => "completed",
+            Disposition::Requeue => "requeued",
+            Disposition::Abandon => "failed",
+        };
+        self.event(Some(lease.experiment), kind, &body)?;
+        let record = self.record("id = ?1", signed_id(lease.experiment))?;
+        Ok(News::Finished {
+            lease,
+            disposition,
+            record: Box::new(record),
+        })
+    }
+
+    fn hand_back(&self, lease: Lease, reason: &str) -> Result<News, LedgerError> {
+        let standing = self.standing(lease.experiment)?;
+        if standing.status.is_finished() || standing.fence > lease.fence {
+            return self.stale(lease, "return");
+        }
+        if standing.fence < lease.fence {
+            self.take(lease)?;
+        }
+        self.give_back(lease, reason)?;
+        Ok(News::Returned(lease))
+    }
+
+    pub(crate) fn give_back(&self, lease: Lease, reason: &str) -> Result<(), LedgerError> {
+        self.transaction
+            .prepare_cached("UPDATE experiments SET status = 'queued' WHERE id = ?1")?
+            .execute([signed_id(lease.experiment)])?;
+        let mut body = json!(lease);
+        body["reason"] = reason.into();
+        self.event(Some(lease.experiment), "returned", &body)
+    }
+
+    fn stale(&self, lease: Lease, what: &str) -> Result<News, LedgerError> {
+        let mut body = json!(lease);
+        body["what"] = what.into();
+        self.event(Some(lease.experiment), "stale", &body)?;
+        Ok(News::Stale(lease))
+    }
+
+    pub(crate) fn running(&self) -> Result<Vec<Lease>, LedgerError> {
+        let mut statement = self.transaction.prepare(
+            "SELECT id, attempt, fence, coalesce(slot, 0) AS slot FROM experiments
+             WHERE status = 'running'",
+        )?;
+        let leases = statement.query_map([], |row| {
+            let (id, fence): (i64, i64) = (row.get("id")?, row.get("fence")?);
+            Ok(Lease {
+                experiment: ExperimentId(id.unsigned_abs()),
+                attempt: row.get("attempt")?,
+                fence: fence.unsigned_abs(),
+                slot: row.get("slot")?,
+            })
+        })?;
+        Ok(leases.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn standing(&self, id: ExperimentId) -> Result<Standing, LedgerError> {
+        let row = self
+            .transaction
+            .prepare_cached("SELECT status, fence, faults FROM experiments WHERE id = ?1")?
+            .query_row([signed_id(id)], |row| {
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get::<_, i64>(1)?,
+                    row.get::<_, u32>(2)?,
+                ))
+            })
+            .optional()?;
+        let (status, fence, faults) =
+            row.ok_or_else(|| LedgerError::Corrupt(format!("experiment {id} is not there")))?;
+        Ok(Standing {
+            status: status
+                .parse()
+                .map_err(|()| LedgerError::Corrupt(format!("status: `{status}`")))?,
+            fence: fence.unsigned_abs(),
+            faults,
+        })
+    }
+
+    fn record(
+        &self,
+        condition: &str,
+        key: impl rusqlite::ToSql,
+    ) -> Result<ExperimentRecord, LedgerError> {
+        let mut statement = self
+            .transaction
+            .prepare_cached(&format!("{} WHERE {condition}", reader::SELECT_RECORD))?;
+        let mut rows = statement.query([key])?;
+        match rows.next()? {
+            Some(row) => reader::record(row),
+            None => Err(LedgerError::Corrupt(
+                "an experiment just written".to_owned(),
+            )),
+        }
+    }
+
+    pub(crate) fn event(
+        &self,
+        experiment: Option<ExperimentId>,
+        kind: &str,
+        body: &serde_json::Value,
+    ) -> Result<(), LedgerError> {
+        self.transaction
+            .prepare_cached(
+                "INSERT INTO events (at_ms, epoch, experiment, kind, body)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute((
+                self.now_ms,
+                self.epoch,
+                experiment.map(signed_id),
+                kind,
+                body.to_string(),
+            ))?;
+        Ok(())
+    }
+}
+
+fn text<T: serde::Serialize>(value: &T) -> Result<String, LedgerError> {
+    serde_json::to_string(value).map_err(|error| LedgerError::Corrupt(error.to_string()))
+}
+
+fn signed(value: u64) -> Result<i64, LedgerError> {
+    i64::try_from(value).map_err(|_| LedgerError::Corrupt(format!("{value} is too large")))
+}
+
+fn signed_id(id: ExperimentId) -> i64 {
+    // Ids come from SQLite, which counts in i64.
+    i64::try_from(id.0).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,122 @@
+//! `silu(z) = z · sigmoid(z)`, alone and as a gate.
+
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
+
+use super::{Real, by_type, hold, slice};
+
+struct Silu;
+struct Gate;
+
+/// `x · sigmoid(x)`. Any shape.
+///
+/// # Errors
+/// When the tensor is neither f32 nor f64.
+pub fn silu(x: &Tensor) -> Result<Tensor> {
+    x.contiguous()?.apply_op1(Silu)
+}
+
+/// `x ⊙ silu(z)`; equal shapes.
+///
+/// # Errors
+/// When the shapes differ.
+pub fn gate(x: &Tensor, z: &Tensor) -> Result<Tensor> {
+    x.contiguous()?.apply_op2(&z.contiguous()?, Gate)
+}
+
+/// `silu(z)` and its derivative.
+#[inline]
+fn with_slope<T: Real>(z: T) -> (T, T) {
+    let open = z.sigmoid();
+    (z * open, open * (T::one() + z * (T::one() - open)))
+}
+
+fn silu_forward<T: Real>(x: &CpuStorage, layout: &Layout) -> Result<CpuStorage> {
+    let y = slice::<T>(x, layout)?
+        .iter()
+        .map(|&x| x * x.sigmoid())
+        .collect();
+    Ok(T::to_cpu_storage_owned(y))
+}
+
+fn silu_backward<T: Real>(x: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+    let (xs, gs) = (hold(x)?, hold(gradient)?);
+    let pairs = xs.slice::<T>()?.iter().zip(gs.slice::<T>()?);
+    let dx: Vec<T> = pairs.map(|(&x, &g)| g * with_slope(x).1).collect();
+    Tensor::from_vec(dx, x.shape(), x.device())
+}
+
+fn gate_forward<T: Real>(
+    (x, xl): (&CpuStorage, &Layout),
+    (z, zl): (&CpuStorage, &Layout),
+) -> Result<CpuStorage> {
+    let pairs = slice::<T>(x, xl)?.iter().zip(slice::<T>(z, zl)?);
+    let y = pairs.map(|(&x, &z)| x * (z * z.sigmoid())).collect();
+    Ok(T::to_cpu_storage_owned(y))
+}
+
+fn gate_backward<T: Real>(x: &Tensor, z: &Tensor, gradient: &Tensor) -> Result<(Tensor, Tensor)> {
+    let (xs, zs, gs) = (hold(x)?, hold(z)?, hold(gradient)?);
+    let (xs, zs, gs) = (xs.slice::<T>()?, zs.slice::<T>()?, gs.slice::<T>()?);
+    let mut dx = vec![T::zero(); xs.len()];
+    let mut dz = vec![T::zero(); xs.len()];
+    let rest = xs.iter().zip(zs).zip(gs);
+    for ((dx, dz), ((&x, &z), &g)) in dx.iter_mut().zip(&mut dz).zip(rest) {
+        let (value, slope) = with_slope(z);
+        *dx = g * value;
+        *dz = g * x * slope;
+    }
+    Ok((
+        Tensor::from_vec(dx, x.shape(), x.device())?,
+        Tensor::from_vec(dz, z.shape(), z.device())?,
+    ))
+}
+
+impl CustomOp1 for Silu {
+    fn name(&self) -> &'static str {
+        "silu"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let dtype = candle_core::backend::BackendStorage::dtype(x);
+        let y = by_type!(dtype, silu_forward(x, layout))?;
+        Ok((y, layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let gradient = gradient.contiguous()?;
+        by_type!(x.dtype(), silu_backward(x, &gradient)).map(Some)
+    }
+}
+
+impl CustomOp2 for Gate {
+    fn name(&self) -> &'static str {
+        "gate"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        z: &CpuStorage,
+        zl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        if xl.dims() != zl.dims() {
+            candle_core::bail!("a gate {:?} does not fit {:?}", zl.dims(), xl.dims());
+        }
+        let dtype = candle_core::backend::BackendStorage::dtype(x);
+        let y = by_type!(dtype, gate_forward((x, xl), (z, zl)))?;
+        Ok((y, xl.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        z: &Tensor,
+        _: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let gradient = gradient.contiguous()?;
+        let (dx, dz) = by_type!(x.dtype(), gate_backward(x, z, &gradient))?;
+        Ok((Some(dx), Some(dz)))
+    }
+}
