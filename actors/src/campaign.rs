@@ -96,8 +96,7 @@ impl Actor for Campaign {
             .directory
             .enter(Name::Campaign, myself.get_cell());
         let context = &self.context;
-        let kept = Kept::new(context.slots.len(), context.settings.researcher.len());
-        let kept = Arc::new(kept);
+        let kept = Arc::new(Kept::new(context.settings.researcher.len()));
         for name in self.children() {
             self.start(name, myself.get_cell(), &kept).await?;
         }
@@ -253,6 +252,11 @@ impl Campaign {
             .send(Name::Analyst, AnalystMessage::Event(text));
     }
 
+    fn show(&self, slot: u32, view: SlotView) {
+        let message = AnalystMessage::Slot(slot, view);
+        self.context.directory.send(Name::Analyst, message);
+    }
+
     /// A child has failed: decide when it is started again, or that it is not.
     async fn failed(
         &self,
@@ -298,8 +302,7 @@ impl Campaign {
         why: &str,
     ) {
         if let Name::Slot(slot) = name {
-            let view = AnalystMessage::Slot(slot, SlotView::Quarantined);
-            self.context.directory.send(Name::Analyst, view);
+            self.show(slot, SlotView::Quarantined);
             self.quarantined(myself, state, slot, why);
             self.slot_gone(state, slot).await;
             return;
@@ -464,12 +467,9 @@ impl Campaign {
         let mut ended = Vec::new();
         for worker in state.kept.workers() {
             match process::end_leftover(&worker).await {
-                Ok(_) => {
-                    state.kept.set_worker(worker.slot, None);
-                    ended.push(Entry::WorkerEnded {
-                        token: worker.token,
-                    });
-                }
+                Ok(_) => ended.push(Entry::WorkerEnded {
+                    token: worker.token,
+                }),
                 Err(error) => tracing::error!("{error}"),
             }
         }

@@ -2,15 +2,15 @@
 //! that does not stand in the ledger. The root supervisor keeps it and hands it to each child.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use orze_ledger::RunningWorker;
 
 /// Facts of one run.
 #[derive(Debug)]
 pub struct Kept {
-    /// The last worker process of each slot, until its end is confirmed.
-    workers: Vec<Mutex<Option<RunningWorker>>>,
+    /// Worker processes, until their end is confirmed and on disk.
+    workers: Mutex<Vec<RunningWorker>>,
     /// The last cycle that each researcher began.
     cycles: Vec<AtomicU64>,
     /// What the ledger held when the run began.
@@ -28,35 +28,31 @@ pub struct Before {
 
 impl Kept {
     /// The facts of a run that has just begun.
-    pub fn new(slots: usize, researchers: usize) -> Self {
+    pub fn new(researchers: usize) -> Self {
         Self {
-            workers: (0..slots).map(|_| Mutex::new(None)).collect(),
+            workers: Mutex::new(Vec::new()),
             cycles: (0..researchers).map(|_| AtomicU64::new(0)).collect(),
             before: OnceLock::new(),
         }
     }
 
-    /// A slot has started a worker, or seen the end of the last one.
-    pub fn set_worker(&self, slot: u32, worker: Option<RunningWorker>) {
-        if let Some(place) = self.worker_place(slot) {
-            *place.lock().unwrap_or_else(PoisonError::into_inner) = worker;
-        }
+    /// A slot has started a worker.
+    pub fn worker_started(&self, worker: RunningWorker) {
+        self.lock().push(worker);
     }
 
-    /// The worker of a slot whose end nobody has confirmed.
-    pub fn worker(&self, slot: u32) -> Option<RunningWorker> {
-        let place = self.worker_place(slot)?;
-        place.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The end of a worker is on disk.
+    pub fn worker_ended(&self, token: &str) {
+        self.lock().retain(|worker| worker.token != token);
     }
 
-    /// All workers whose end nobody has confirmed.
+    /// The workers whose end is not on disk.
     pub fn workers(&self) -> Vec<RunningWorker> {
-        let slots = 0..u32::try_from(self.workers.len()).unwrap_or(u32::MAX);
-        slots.filter_map(|slot| self.worker(slot)).collect()
+        self.lock().clone()
     }
 
-    fn worker_place(&self, slot: u32) -> Option<&Mutex<Option<RunningWorker>>> {
-        self.workers.get(usize::try_from(slot).ok()?)
+    fn lock(&self) -> MutexGuard<'_, Vec<RunningWorker>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The cycle from which a researcher goes on; `recorded` is the last one in the ledger.
@@ -86,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_cycle_is_begun_once_even_if_it_never_reached_the_ledger() {
-        let kept = Kept::new(1, 1);
+        let kept = Kept::new(1);
         assert_eq!(kept.cycle(0, 7), 7);
         kept.begin_cycle(0, 8);
         assert_eq!(kept.cycle(0, 7), 8);
@@ -95,7 +91,7 @@ mod tests {
 
     #[test]
     fn the_beginning_of_the_run_is_what_the_first_analyst_saw() {
-        let kept = Kept::new(0, 0);
+        let kept = Kept::new(0);
         let at = |finished| Before {
             finished,
             rejected: 0,

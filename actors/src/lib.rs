@@ -8,10 +8,14 @@
 //! | [`ledger`] | reopened in the same run; every sender writes its unacknowledged entries again, and entries are idempotent |
 //! | [`researcher`] | told the whole history again; its random numbers go on from the next cycle |
 //! | [`intake`] | credits and sweeps are rebuilt; proposals on their way count as never made |
-//! | [`deduplicator`] | fingerprints are rebuilt; proposals on their way count as never made |
-//! | [`scheduler`] | queue and leases are rebuilt; idle slots ask again |
-//! | [`slot`] | its process group is killed, its lease handed back, a fresh worker started; quarantined after repeated faults |
+//! | [`deduplicator`] | fingerprints are rebuilt once the ledger has all that it wrote; proposals on their way count as never made |
+//! | [`scheduler`] | queue and leases are rebuilt; nothing is leased before every slot has said where it stands |
+//! | [`slot`] | its process group is killed and its end confirmed, its lease handed back, a fresh worker started; quarantined after repeated faults |
 //! | [`analyst`] | recomputed |
+//!
+//! An actor that fails faster than [`restart`] allows is not started again: a slot is taken out, and
+//! without any other actor the run ends, names it, and can be resumed. [`shutdown`] waits for no part that
+//! is gone, so a run ends whatever fails while it does.
 //!
 //! Messages are news, the ledger is the truth: an actor acts on a transition when the ledger has
 //! committed it, and every message may be lost or come twice without harm.

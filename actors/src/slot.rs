@@ -6,6 +6,7 @@
 
 mod life;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -107,6 +108,8 @@ pub struct State {
     generation: u64,
     phase: Phase,
     outbox: Outbox,
+    /// Workers whose end is confirmed and on its way to the ledger.
+    ended: BTreeMap<Ticket, String>,
     faults: FailureHistory,
     log: WorkerLog,
     /// Whether the scheduler waits for an answer.
@@ -138,6 +141,7 @@ impl Actor for GpuSlot {
             generation: 0,
             phase: Phase::Empty,
             outbox: Outbox::new(self.name(), &self.context),
+            ended: BTreeMap::new(),
             faults: FailureHistory::default(),
             log: WorkerLog::default(),
             asked: true,
@@ -176,6 +180,9 @@ impl Actor for GpuSlot {
             SlotMessage::Tick => self.tick(&myself, state).await,
             SlotMessage::Acknowledged(ticket) => {
                 state.outbox.acknowledged(ticket);
+                if let Some(token) = state.ended.remove(&ticket) {
+                    self.kept.worker_ended(&token);
+                }
                 self.answer(state);
                 self.close_when_done(state).await;
             }

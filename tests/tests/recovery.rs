@@ -70,7 +70,8 @@ fn twenty_kills_at_random_moments_lose_nothing() {
 
 #[test]
 fn killed_workers_are_replaced_and_their_experiments_run_again() {
-    let campaign = Campaign::surrogate(40, 0.05, "[slots]\ncount = 2");
+    // A requeued experiment goes first, so that several kills can hit the same one.
+    let campaign = Campaign::surrogate(40, 0.05, "[slots]\ncount = 2\n[healing]\nattempts = 20");
     let running = campaign.start();
     for _ in 0..5 {
         running.wait_for("objective");

@@ -2,7 +2,7 @@
 //! twice. The actors run inside the test, so that it can reach each of them; the workers are
 //! processes as always.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::AtomicU64;
@@ -275,7 +275,7 @@ fn survive(actors: &[Name], kills: usize) {
         }
         hit += usize::from(run.kill(*actors.choose(&mut rng).unwrap()));
     }
-    assert!(hit >= kills / 2, "only {hit} kills hit");
+    assert!(hit >= kills / 4, "only {hit} kills hit");
     let ending = run.end();
     assert!(
         matches!(ending, Some(StopReason::BudgetSpent(_))),
@@ -382,7 +382,7 @@ fn a_restart_storm_ends_the_run_and_names_the_actor() {
 
 #[test]
 fn a_slot_that_keeps_failing_is_taken_out_and_the_other_one_goes_on() {
-    let campaign = two_slots(80, 0.01);
+    let campaign = two_slots(200, 0.01);
     let mut run = Run::begin(&campaign, STRICT);
     while run.work_for(Duration::from_millis(1)) {
         run.kill(Name::Slot(1));
@@ -393,7 +393,7 @@ fn a_slot_that_keeps_failing_is_taken_out_and_the_other_one_goes_on() {
         "{ending:?}"
     );
     assert_eq!(events(&campaign, "slot_quarantined").len(), 1);
-    assert_whole(&campaign, 80);
+    assert_whole(&campaign, 200);
 }
 
 #[test]

@@ -55,8 +55,7 @@ impl GpuSlot {
                 return;
             }
         };
-        self.kept
-            .set_worker(self.number, Some(worker.identity.clone()));
+        self.kept.worker_started(worker.identity.clone());
         let entry = Entry::WorkerStarted(worker.identity.clone());
         state.outbox.send(&self.context.directory, vec![entry]);
         let load = Request::Load {
@@ -77,20 +76,25 @@ impl GpuSlot {
     /// Confirms the end of a worker that an earlier incarnation, or a failed attempt to end it,
     /// left behind: two workers of one slot would share its memory.
     pub(super) async fn end_predecessor(&self, state: &mut State) -> Result<(), String> {
-        let Some(worker) = self.kept.worker(self.number) else {
-            return Ok(());
-        };
-        process::end_leftover(&worker)
-            .await
-            .map_err(|error| error.to_string())?;
-        self.worker_ended(state, worker.token);
+        for worker in self.kept.workers() {
+            let ended = state.ended.values().any(|token| *token == worker.token);
+            if worker.slot != self.number || ended {
+                continue;
+            }
+            process::end_leftover(&worker)
+                .await
+                .map_err(|error| error.to_string())?;
+            self.worker_ended(state, worker.token);
+        }
         Ok(())
     }
 
     fn worker_ended(&self, state: &mut State, token: String) {
-        self.kept.set_worker(self.number, None);
-        let entry = Entry::WorkerEnded { token };
-        state.outbox.send(&self.context.directory, vec![entry]);
+        let entry = Entry::WorkerEnded {
+            token: token.clone(),
+        };
+        let ticket = state.outbox.send(&self.context.directory, vec![entry]);
+        state.ended.insert(ticket, token);
     }
 
     pub(super) async fn tick(&self, myself: &ActorRef<SlotMessage>, state: &mut State) {
