@@ -1,12 +1,15 @@
 """Five AdamW steps of each encoder in PyTorch, for `runtime/train/tests/five_steps.rs`.
 
     python tests/reference/five_steps.py > runtime/train/tests/five_steps.json
+    python tests/reference/five_steps.py --check
 
 Weights and features come from a generator that both sides have, in double precision here.
 """
 
 import json
 import math
+import pathlib
+import sys
 
 import torch
 
@@ -71,12 +74,23 @@ def record(encoder):
     }
 
 
-print(
-    json.dumps(
-        {
-            "made_by": f"tests/reference/five_steps.py with PyTorch {torch.__version__}",
-            "encoders": {name: record(name) for name in encoders.ENCODERS},
-        },
-        indent=1,
-    )
-)
+def check(recorded, found):
+    """Whether this PyTorch gives the recorded figures."""
+    for encoder, figures in found["encoders"].items():
+        for name, values in figures.items():
+            pair = torch.tensor([recorded["encoders"][encoder][name], values], dtype=torch.float64)
+            gap = (pair[0] - pair[1]).abs().max().item()
+            if gap > 1e-9:
+                sys.exit(f"{encoder}: {name} differs from the recorded by {gap}")
+    print(f"{len(found['encoders'])} encoders agree with {RECORDED.name}")
+
+
+RECORDED = pathlib.Path(__file__).parents[2] / "runtime/train/tests/five_steps.json"
+figures = {
+    "made_by": f"tests/reference/five_steps.py with PyTorch {torch.__version__}",
+    "encoders": {name: record(name) for name in encoders.ENCODERS},
+}
+if sys.argv[1:] == ["--check"]:
+    check(json.loads(RECORDED.read_text()), figures)
+else:
+    print(json.dumps(figures, indent=1))

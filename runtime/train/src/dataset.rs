@@ -9,15 +9,18 @@ use candle_core::Device;
 use orze_campaign::{Failure, FailureKind, InputError};
 
 use crate::fault;
-use crate::features::Features;
+use crate::features::{FeatureMap, Features};
 use crate::pack::{ClipEntry, Pack, Split};
+
+/// Joins the names of backbones that are fused by concatenation: `vjepa2+siglip2`.
+pub const FUSION: char = '+';
 
 /// What a worker keeps between experiments.
 #[derive(Debug)]
 pub struct Dataset {
     pack: Pack,
     device: Device,
-    resident: RefCell<BTreeMap<String, Rc<Features>>>,
+    resident: RefCell<BTreeMap<String, Rc<FeatureMap>>>,
 }
 
 impl Dataset {
@@ -33,12 +36,51 @@ impl Dataset {
         })
     }
 
-    /// The standardised features of a backbone, resident from the first call on.
+    /// The features of a backbone, or of several joined by [`FUSION`] and concatenated in that
+    /// order; each map stays resident from the first call on.
     ///
     /// # Errors
-    /// [`FailureKind::MissingFeatures`] when the pack has no such map, and
-    /// [`FailureKind::CorruptFeatures`] when it can't be decoded.
-    pub fn features(&self, backbone: &str) -> Result<Rc<Features>, Failure> {
+    /// [`FailureKind::MissingFeatures`] when the pack has no such map,
+    /// [`FailureKind::CorruptFeatures`] when it can't be decoded,
+    /// [`FailureKind::ShapeMismatch`] when a clip has not as many frames in one map as in another,
+    /// and [`FailureKind::BadConfiguration`] for a map joined to itself.
+    pub fn features(&self, backbone: &str) -> Result<Features, Failure> {
+        let entries = &self.pack.manifest().backbones;
+        let names: Vec<&str> = if entries.iter().any(|entry| entry.name == backbone) {
+            vec![backbone]
+        } else {
+            backbone.split(FUSION).collect()
+        };
+        let mut maps: Vec<Rc<FeatureMap>> = Vec::with_capacity(names.len());
+        for (index, name) in names.iter().enumerate() {
+            if names[..index].contains(name) {
+                return Err(Failure::new(
+                    FailureKind::BadConfiguration,
+                    format!("backbone: `{backbone}` joins {name} to itself"),
+                ));
+            }
+            let map = self.map(name)?;
+            let first = maps.first().unwrap_or(&map);
+            if let Some(clip) = first.first_difference(&map) {
+                return Err(Failure::new(
+                    FailureKind::ShapeMismatch,
+                    format!(
+                        "backbone: `{backbone}` can't be joined frame by frame: clip {} has {} \
+                         frames in {} and {} in {name}",
+                        self.clip(clip).id,
+                        first.length(clip),
+                        names[0],
+                        map.length(clip)
+                    ),
+                ));
+            }
+            maps.push(map);
+        }
+        Ok(Features::new(maps))
+    }
+
+    /// The standardised frames of one backbone.
+    fn map(&self, backbone: &str) -> Result<Rc<FeatureMap>, Failure> {
         if let Some(features) = self.resident.borrow().get(backbone) {
             return Ok(Rc::clone(features));
         }
@@ -58,7 +100,7 @@ impl Dataset {
                     ),
                 )
             })?;
-        let features = Features::new(&map, self.pack.manifest(), &self.device)
+        let features = FeatureMap::new(&map, self.pack.manifest(), &self.device)
             .map_err(|error| fault::of_candle(&error))?;
         let features = Rc::new(features);
         self.resident

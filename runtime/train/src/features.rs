@@ -1,19 +1,33 @@
-//! One backbone's features, standardised and resident on the device across experiments.
+//! Features of one backbone or of several side by side, standardised and resident on the device
+//! across experiments.
+
+use std::rc::Rc;
 
 use candle_core::{DType, Device, Result, Tensor};
 
 use crate::mask::Mask;
+use crate::memory;
 use crate::pack::{Backbone, Manifest, Split};
 
-/// Standardised frames of all clips on the device.
+/// One backbone's standardised frames of all clips on the device.
 #[derive(Debug)]
-pub struct Features {
+pub struct FeatureMap {
     /// Width of a frame.
-    pub dim: usize,
+    dim: usize,
     /// `[frames + 1, dim]`; the last row is zero and stands for padding.
     rows: Tensor,
+    /// Clip `i` has the frames `offsets[i]..offsets[i + 1]`.
     offsets: Vec<usize>,
-    device: Device,
+}
+
+/// What an experiment trains on: one map, or several concatenated frame by frame.
+#[derive(Debug)]
+pub struct Features {
+    /// Width of a frame, the sum over the maps.
+    pub dim: usize,
+    /// All with the same clips and lengths; they stay apart until a batch is taken, so that a map
+    /// lies in memory once, however many fusions it is part of.
+    maps: Vec<Rc<FeatureMap>>,
 }
 
 /// A batch of clips, left-aligned.
@@ -27,7 +41,7 @@ pub struct Batch {
     pub mask: Option<Mask>,
 }
 
-impl Features {
+impl FeatureMap {
     /// Standardises each dimension with the mean and deviation of the training clips' frames (so
     /// that a noise of 0.1 means the same for each backbone) and moves the frames to the device.
     ///
@@ -35,7 +49,7 @@ impl Features {
     /// When the device has no memory left.
     pub fn new(map: &Backbone, manifest: &Manifest, device: &Device) -> Result<Self> {
         let (mean, deviation) = training_moments(map, manifest);
-        let mut values = Vec::with_capacity(map.values.len() + map.dim);
+        let mut values = memory::reserved(map.values.len() + map.dim, "the features")?;
         for row in map.values.chunks_exact(map.dim) {
             for ((&value, mean), deviation) in row.iter().zip(&mean).zip(&deviation) {
                 #[allow(clippy::cast_possible_truncation)]
@@ -48,8 +62,31 @@ impl Features {
             dim: map.dim,
             rows: Tensor::from_vec(values, (frames, map.dim), device)?,
             offsets: map.offsets.clone(),
-            device: device.clone(),
         })
+    }
+
+    /// Frames of a clip.
+    pub fn length(&self, clip: usize) -> usize {
+        self.offsets[clip + 1] - self.offsets[clip]
+    }
+
+    /// The first clip that is not as long as in another map of the same pack.
+    pub fn first_difference(&self, other: &Self) -> Option<usize> {
+        (0..self.offsets.len() - 1).find(|&clip| self.length(clip) != other.length(clip))
+    }
+}
+
+impl Features {
+    /// Maps side by side, in this order; every clip must be equally long in all of them.
+    ///
+    /// # Panics
+    /// Without a map.
+    pub fn new(maps: Vec<Rc<FeatureMap>>) -> Self {
+        assert!(!maps.is_empty(), "features of no backbone");
+        Self {
+            dim: maps.iter().map(|map| map.dim).sum(),
+            maps,
+        }
     }
 
     /// The batch of these clips, each with at most `frames` of its frames (0: all of them).
@@ -57,18 +94,19 @@ impl Features {
     /// # Errors
     /// When the device has no memory left.
     pub fn batch(&self, clips: &[usize], frames: usize) -> Result<Batch> {
+        let first = &self.maps[0];
         let chosen: Vec<Vec<usize>> = clips
             .iter()
             .map(|&clip| {
-                let start = self.offsets[clip];
-                uniform_frames(self.offsets[clip + 1] - start, frames)
+                let start = first.offsets[clip];
+                uniform_frames(first.length(clip), frames)
                     .map(|frame| start + frame)
                     .collect()
             })
             .collect();
         let lengths: Vec<usize> = chosen.iter().map(Vec::len).collect();
         let time = lengths.iter().copied().max().unwrap_or(0);
-        let padding = self.rows.dim(0)? - 1;
+        let padding = first.rows.dim(0)? - 1;
         let rows: Vec<u32> = chosen
             .iter()
             .flat_map(|frames| {
@@ -81,17 +119,22 @@ impl Features {
             .map(|row| u32::try_from(row).unwrap_or(u32::MAX))
             .collect();
         let count = rows.len();
-        let x = self
-            .rows
-            .index_select(&Tensor::from_vec(rows, count, &self.device)?, 0)?
-            .reshape((clips.len(), time, self.dim))?;
-        let mask = Mask::new(&lengths, time, DType::F32, &self.device)?;
+        let rows = Tensor::from_vec(rows, count, self.device())?;
+        let parts = self.maps.iter().map(|map| map.rows.index_select(&rows, 0));
+        let mut parts = parts.collect::<Result<Vec<_>>>()?;
+        let x = if parts.len() == 1 {
+            parts.remove(0)
+        } else {
+            Tensor::cat(&parts, 1)?
+        };
+        let x = x.reshape((clips.len(), time, self.dim))?;
+        let mask = Mask::new(&lengths, time, DType::F32, self.device())?;
         Ok(Batch { x, lengths, mask })
     }
 
     /// Where the features lie.
     pub fn device(&self) -> &Device {
-        &self.device
+        self.maps[0].rows.device()
     }
 }
 

@@ -54,10 +54,26 @@ impl Model {
     /// # Errors
     /// When a shape does not fit or the device has no memory left.
     pub fn forward(&self, x: &Tensor, mask: Option<&Mask>, pass: &Pass) -> Result<Tensor> {
-        let x = self.projection.forward(x)?; // [batch, time, dim]
-        let x = self.encoder.forward(&x, mask, pass)?;
+        let x = self.encode(x, mask, pass)?;
         let pooled = self.pooling.forward(&x, mask)?; // [batch, dim]
-        self.head.forward(&pass.dropout(&pooled)?)?.squeeze(1)
+        self.score(&pass.dropout(&pooled)?)
+    }
+
+    /// `[batch, time, inputs]` → contextualised frames `[batch, time, dim]`, before the pooling.
+    ///
+    /// # Errors
+    /// When a shape does not fit or the device has no memory left.
+    pub fn encode(&self, x: &Tensor, mask: Option<&Mask>, pass: &Pass) -> Result<Tensor> {
+        self.encoder
+            .forward(&self.projection.forward(x)?, mask, pass)
+    }
+
+    /// Pooled clips `[batch, dim]` → logits `[batch]`.
+    ///
+    /// # Errors
+    /// When a shape does not fit.
+    pub fn score(&self, pooled: &Tensor) -> Result<Tensor> {
+        self.head.forward(pooled)?.squeeze(1)
     }
 }
 

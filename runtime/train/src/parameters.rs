@@ -7,6 +7,8 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use crate::memory;
+
 /// A store of named variables, initialised from one seeded stream.
 #[derive(Debug)]
 pub struct Parameters {
@@ -14,6 +16,8 @@ pub struct Parameters {
     random: ChaCha8Rng,
     prefix: String,
     entries: Vec<(String, Var)>,
+    /// Scalars that may still be made.
+    room: u64,
 }
 
 impl Parameters {
@@ -24,7 +28,15 @@ impl Parameters {
             random,
             prefix: String::new(),
             entries: Vec::new(),
+            room: u64::MAX,
         }
+    }
+
+    /// Refuses more than `count` trainable scalars in all, as out of memory.
+    #[must_use]
+    pub fn limited(mut self, count: u64) -> Self {
+        self.room = count;
+        self
     }
 
     /// Runs `build` with every name prefixed by `scope.`.
@@ -50,10 +62,9 @@ impl Parameters {
     /// When the device has no memory left.
     #[allow(clippy::cast_possible_truncation)]
     pub fn uniform(&mut self, name: &str, shape: &[usize], bound: f64) -> Result<Tensor> {
-        let count = shape.iter().product();
-        let values = (0..count)
-            .map(|_| ((self.random.random::<f64>() * 2.0 - 1.0) * bound) as f32)
-            .collect();
+        let (count, mut values) = self.room_for(name, shape)?;
+        values
+            .extend((0..count).map(|_| ((self.random.random::<f64>() * 2.0 - 1.0) * bound) as f32));
         self.values(name, shape, values)
     }
 
@@ -67,7 +78,23 @@ impl Parameters {
     /// # Errors
     /// When the device has no memory left.
     pub fn constant(&mut self, name: &str, shape: &[usize], value: f32) -> Result<Tensor> {
-        self.values(name, shape, vec![value; shape.iter().product()])
+        let (count, mut values) = self.room_for(name, shape)?;
+        values.resize(count, value);
+        self.values(name, shape, values)
+    }
+
+    /// The number of entries of a shape, and an empty vector with room for them.
+    fn room_for(&self, name: &str, shape: &[usize]) -> Result<(usize, Vec<f32>)> {
+        let name = format!("{}{name} {shape:?}", self.prefix);
+        let count = shape
+            .iter()
+            .try_fold(1_usize, |count, &side| count.checked_mul(side));
+        match count {
+            Some(count) if count as u64 <= self.room => {
+                Ok((count, memory::reserved(count, &name)?))
+            }
+            _ => Err(memory::exhausted(&name)),
+        }
     }
 
     /// A variable that starts with these values, row by row.
@@ -75,6 +102,7 @@ impl Parameters {
     /// # Errors
     /// When they are not as many as the shape asks for, or the device has no memory left.
     pub fn values(&mut self, name: &str, shape: &[usize], values: Vec<f32>) -> Result<Tensor> {
+        self.room = self.room.saturating_sub(values.len() as u64);
         let variable = Var::from_vec(values, shape, &self.device)?;
         let tensor = variable.as_tensor().clone();
         self.entries

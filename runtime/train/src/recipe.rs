@@ -12,7 +12,7 @@ use crate::schedule::Schedule;
 ///
 /// | key | values | default |
 /// |---|---|---|
-/// | `backbone` | a map of the pack | needed |
+/// | `backbone` | a map of the pack, or several joined by `+` | needed |
 /// | `temporal_encoder` | `zipformer`, `retnet`, `bimamba`, `hybrid`, `xlstm` | needed |
 /// | `pooling` | `attention`, `mean`, `last`, `max` | needed |
 /// | `loss` | `focal`, `bce`, `label_smoothing` | needed |
@@ -36,7 +36,7 @@ use crate::schedule::Schedule;
 /// | `gradient_clip` (global norm) | ≥ 0; 0 means off | 1 |
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recipe {
-    /// Name of the feature map.
+    /// Name of the feature map, or names joined by [`crate::dataset::FUSION`].
     pub backbone: String,
     /// Name of the encoder.
     pub temporal_encoder: String,

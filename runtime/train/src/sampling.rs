@@ -21,6 +21,8 @@ pub enum Stream {
     Noise = 3,
     /// Dropout.
     Dropout = 4,
+    /// Resamples of the intervals, one stream a split.
+    Bootstrap = 5,
 }
 
 /// The generator of a purpose, in a given step of training.

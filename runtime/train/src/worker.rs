@@ -16,6 +16,7 @@ use orze_campaign::{Failure, FailureKind, InputError, Metrics};
 
 use crate::dataset::{self, Dataset};
 use crate::experiment::{self, ExperimentInput, Progress};
+use crate::pack::MANIFEST;
 use crate::surrogate::Surrogate;
 
 /// Longest silence of a running experiment; the protocol promises five seconds.
@@ -133,7 +134,7 @@ impl<W: Write> Worker<W> {
             let message = format!("speaks version {PROTOCOL_VERSION}, was asked for {version}");
             return self.fail(None, Failure::new(FailureKind::WorkerLost, message), false);
         }
-        let loaded = caught(|| open(trainer).map_err(|error| load_failure(&error)));
+        let loaded = caught(|| open(trainer));
         match loaded {
             Ok((trainer, data_digest)) => {
                 self.trainer = Some(trainer);
@@ -246,10 +247,18 @@ fn heartbeat(fence: u64, progress: Progress) -> Reply {
 }
 
 /// The trainer of a specification, and the digest of its data.
-fn open(spec: &TrainerSpec) -> Result<(Trainer, String), InputError> {
+fn open(spec: &TrainerSpec) -> Result<(Trainer, String), Failure> {
     Ok(match spec {
         TrainerSpec::Candle { data, device } => {
-            let dataset = Dataset::open(data, dataset::device(device)?)?;
+            let device =
+                dataset::device(device).map_err(|e| load_failure(FailureKind::TrainerFault, &e))?;
+            // Every file of a pack is checked, so an error of one that is there is a damage.
+            let kind = if data.join(MANIFEST).is_file() {
+                FailureKind::CorruptFeatures
+            } else {
+                FailureKind::MissingFeatures
+            };
+            let dataset = Dataset::open(data, device).map_err(|e| load_failure(kind, &e))?;
             let digest = dataset.pack().digest().to_owned();
             (Trainer::Candle(Box::new(dataset)), digest)
         }
@@ -258,19 +267,20 @@ fn open(spec: &TrainerSpec) -> Result<(Trainer, String), InputError> {
             seconds,
             noise_sd,
         } => {
-            let surrogate = Surrogate::open(file, *seconds, *noise_sd)?;
+            let surrogate = Surrogate::open(file, *seconds, *noise_sd)
+                .map_err(|e| load_failure(FailureKind::MissingFeatures, &e))?;
             let digest = surrogate.digest().to_owned();
             (Trainer::Surrogate(surrogate), digest)
         }
     })
 }
 
-fn load_failure(error: &InputError) -> Failure {
+fn load_failure(kind: FailureKind, error: &InputError) -> Failure {
     let hint = error
         .hint
         .as_deref()
         .map_or(String::new(), |hint| format!(" ({hint})"));
-    Failure::new(FailureKind::MissingFeatures, format!("{error}{hint}"))
+    Failure::new(kind, format!("{error}{hint}"))
 }
 
 /// Runs `work`; a panic becomes a failure.

@@ -43,21 +43,38 @@ fn train(configuration: &Configuration, seed: u64, folder: &Path) -> Result<Comp
 
 #[test]
 fn the_same_seed_gives_the_same_metrics_bit_for_bit() {
-    let configuration = small()
-        .with("temporal_encoder", "zipformer")
-        .with("mixup_alpha", 0.2)
-        .with("feature_noise", 0.05)
-        .with("oversampling", 1.5);
+    for encoder in orze_train::encoders::NAMES {
+        let configuration = small()
+            .with("backbone", "raw+motion")
+            .with("temporal_encoder", encoder)
+            .with("epochs", 1)
+            .with("mixup_alpha", 0.2)
+            .with("feature_noise", 0.05)
+            .with("oversampling", 1.5);
+        let folder = tempfile::tempdir().unwrap();
+        let metrics = |seed, name: &str| {
+            let folder = folder.path().join(name);
+            let completed = train(&configuration, seed, &folder).unwrap();
+            let weights = std::fs::read(folder.join("weights.safetensors")).unwrap();
+            (completed.metrics.values, weights)
+        };
+        let first = metrics(3, "a");
+        assert_eq!(first, metrics(3, "b"), "{encoder}");
+        assert_ne!(first, metrics(4, "c"), "{encoder}");
+    }
+}
+
+#[test]
+fn a_fusion_is_recorded_and_trains_on_all_of_it() {
     let folder = tempfile::tempdir().unwrap();
-    let metrics = |seed, name: &str| {
-        let folder = folder.path().join(name);
-        let completed = train(&configuration, seed, &folder).unwrap();
-        let weights = std::fs::read(folder.join("weights.safetensors")).unwrap();
-        (completed.metrics.values, weights)
-    };
-    let first = metrics(3, "a");
-    assert_eq!(first, metrics(3, "b"));
-    assert_ne!(first, metrics(4, "c"));
+    let configuration = small().with("backbone", "raw+spectra+motion");
+    let completed = train(&configuration, 1, folder.path()).unwrap();
+    let effective = completed.effective.text("backbone");
+    assert_eq!(effective, Some("raw+spectra+motion"));
+    assert_eq!(completed.metrics.values["feature_dim"], 30.0);
+    let weights =
+        candle_core::safetensors::load(folder.path().join("weights.safetensors"), &Device::Cpu);
+    assert_eq!(weights.unwrap()["projection.weight"].dims(), [8, 30]);
 }
 
 #[test]
@@ -124,6 +141,10 @@ fn a_finished_experiment_leaves_its_files() {
     assert_eq!(values["validation_ap"], completed.metrics.objective);
     assert_eq!((values["epochs"], values["train_positives"]), (2.0, 153.0));
     assert!(values.values().all(|value| value.is_finite()));
+    let interval = values["validation_ap_low"]..=values["validation_ap_high"];
+    assert!(interval.contains(&values["validation_ap"]), "{interval:?}");
+    assert!((0.0..=1.0).contains(&values["validation_brier"]));
+    assert!((0.0..=1.0).contains(&values["validation_calibration_error"]));
     assert!(!values.contains_key("test_ap"), "the test split is sealed");
 
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
@@ -226,5 +247,10 @@ fn the_test_split_is_scored_only_when_asked_for() {
         evaluate_test: true,
     };
     let completed = run(&input, &mut |_| ControlFlow::Continue(())).unwrap();
-    assert!((0.0..=1.0).contains(&completed.metrics.values["test_ap"]));
+    for name in ["test_ap", "test_ap_low", "test_ap_high", "test_brier"] {
+        assert!(
+            (0.0..=1.0).contains(&completed.metrics.values[name]),
+            "{name}"
+        );
+    }
 }

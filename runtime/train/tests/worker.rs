@@ -267,6 +267,7 @@ fn what_can_not_be_loaded_is_answered_with_the_file_and_a_hint() {
     else {
         panic!("not failed");
     };
+    assert_eq!(failure.kind, FailureKind::MissingFeatures);
     assert!(failure.message.contains("no/such/pack"), "{failure}");
     worker.ask(&Request::Load {
         version: PROTOCOL_VERSION + 1,
@@ -276,6 +277,30 @@ fn what_can_not_be_loaded_is_answered_with_the_file_and_a_hint() {
         },
     });
     assert!(matches!(worker.reply(), Reply::Failed { fence: None, .. }));
+    worker.end();
+}
+
+#[test]
+fn a_damaged_pack_is_told_from_a_missing_one() {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(root().join("examples/shoulder/pack")).unwrap() {
+        let file = entry.unwrap().path();
+        std::fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
+    }
+    let features = folder.path().join("features.safetensors");
+    let mut bytes = std::fs::read(&features).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&features, bytes).unwrap();
+    let mut worker = Worker::start();
+    worker.ask(&load(TrainerSpec::Candle {
+        data: folder.path().into(),
+        device: "cpu".to_owned(),
+    }));
+    let Reply::Failed { failure, .. } = worker.reply() else {
+        panic!("not failed");
+    };
+    assert_eq!(failure.kind, FailureKind::CorruptFeatures, "{failure}");
     worker.end();
 }
 

@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
-use super::{Real, by_type, hold, slice};
+use super::{Real, by_type, hold, misfit, slice};
 
 struct BypassOp {
     minimum: f64,
@@ -106,12 +106,7 @@ impl CustomOp3 for BypassOp {
         sl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         if xl.dims() != bl.dims() || xl.dims().last() != sl.dims().last() {
-            candle_core::bail!(
-                "bypass of {:?}, {:?} by {:?}",
-                xl.dims(),
-                bl.dims(),
-                sl.dims()
-            );
+            return Err(misfit("bypass", xl.dims(), sl.dims()));
         }
         let dtype = candle_core::backend::BackendStorage::dtype(x);
         let y = by_type!(dtype, forward(self, (x, xl), (branch, bl), (scale, sl)))?;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
-use super::{Real, by_type, hold, slice};
+use super::{Real, by_type, hold, misfit, slice};
 
 struct DepthwiseConv1d {
     /// Frames before a frame that it sees.
@@ -123,7 +123,7 @@ impl CustomOp3 for DepthwiseConv1d {
         let (_, time, dim) = xl.shape().dims3()?;
         let (channels, _, kernel) = wl.shape().dims3()?;
         if channels != dim || bl.dims() != [dim] || self.before >= kernel {
-            candle_core::bail!("convolution of {:?} by {:?}", xl.dims(), wl.dims());
+            return Err(misfit("depthwise-conv1d", xl.dims(), wl.dims()));
         }
         let dtype = candle_core::backend::BackendStorage::dtype(x);
         let y = by_type!(

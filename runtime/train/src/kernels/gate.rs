@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 
-use super::{Real, by_type, hold, slice};
+use super::{Real, by_type, hold, misfit, slice};
 
 struct Silu;
 struct Gate;
@@ -101,7 +101,7 @@ impl CustomOp2 for Gate {
         zl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         if xl.dims() != zl.dims() {
-            candle_core::bail!("a gate {:?} does not fit {:?}", zl.dims(), xl.dims());
+            return Err(misfit("gate", xl.dims(), zl.dims()));
         }
         let dtype = candle_core::backend::BackendStorage::dtype(x);
         let y = by_type!(dtype, gate_forward((x, xl), (z, zl)))?;

@@ -8,7 +8,7 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 use super::heads::{Head, axpy, scale};
-use super::{Real, by_type, hold, slice};
+use super::{Real, by_type, hold, misfit, slice};
 
 struct MatrixMemory {
     heads: usize,
@@ -167,7 +167,7 @@ fn backward<T: Real>(
                     }
                     let common = along * inverse * sign;
                     for entry in row.iter_mut() {
-                        *entry = *entry - common;
+                        *entry -= common;
                     }
                 }
                 for j in 0..=i {
@@ -176,7 +176,7 @@ fn backward<T: Real>(
                     axpy(dvalue, weights[j] * inverse, g);
                     let exponent = row[j] * weights[j];
                     dsums[i] += exponent;
-                    dsums[j] = dsums[j] - exponent;
+                    dsums[j] -= exponent;
                     dclip[base + gate] += exponent;
                     let score = row[j] * decay[j] * scale(width);
                     let dquery = &mut dclip[i * stride + column..][..width];
@@ -204,7 +204,7 @@ impl CustomOp1 for MatrixMemory {
         let (batch, time, stride) = layout.shape().dims3()?;
         let vectors = stride.saturating_sub(2 * self.heads);
         if self.heads == 0 || vectors == 0 || !vectors.is_multiple_of(3 * self.heads) {
-            candle_core::bail!("{} heads don't fit {:?}", self.heads, layout.dims());
+            return Err(misfit("matrix-memory", layout.dims(), &[self.heads]));
         }
         let dtype = candle_core::backend::BackendStorage::dtype(packed);
         let y = by_type!(dtype, forward(self, packed, layout))?;

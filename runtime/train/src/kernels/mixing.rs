@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 use super::heads::{Head, axpy, scale};
-use super::{Real, by_type, hold, slice};
+use super::{Real, by_type, hold, misfit, slice};
 
 /// How scores `q·k / √width` become weights.
 #[derive(Debug, Clone)]
@@ -194,7 +194,7 @@ impl CustomOp1 for MixHeads {
             Mixing::Decay { rates } => rates.len() == self.heads,
         };
         if self.heads == 0 || !triple.is_multiple_of(3 * self.heads) || !heads_fit {
-            candle_core::bail!("{} heads don't fit {:?}", self.heads, layout.dims());
+            return Err(misfit("mix-heads", layout.dims(), &[self.heads]));
         }
         let dtype = candle_core::backend::BackendStorage::dtype(packed);
         let y = by_type!(dtype, forward(self, packed, layout))?;

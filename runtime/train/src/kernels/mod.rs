@@ -10,8 +10,9 @@
 
 use std::ops::Deref;
 
-use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor};
+use candle_core::{CpuStorage, DType, Error, Layout, Result, Shape, Storage, Tensor};
 
+mod adamw;
 mod bypass;
 mod convolution;
 mod dropout;
@@ -27,6 +28,7 @@ mod scalar_memory;
 mod selective_scan;
 mod swoosh;
 
+pub(crate) use adamw::{UpdateMoments, UpdateWeights, sum_of_squares};
 pub use bypass::bypass;
 pub use convolution::depthwise_conv1d;
 pub use dropout::dropout;
@@ -57,6 +59,16 @@ macro_rules! by_type {
     };
 }
 pub(crate) use by_type;
+
+/// The error of two shapes that don't fit; one that callers can tell from other errors.
+fn misfit(op: &'static str, left: &[usize], right: &[usize]) -> Error {
+    Error::ShapeMismatchBinaryOp {
+        lhs: Shape::from(left),
+        rhs: Shape::from(right),
+        op,
+    }
+    .bt()
+}
 
 /// The values of a contiguous argument of a forward pass.
 fn slice<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {

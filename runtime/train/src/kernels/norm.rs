@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
-use super::{Real, by_type, hold, slice};
+use super::{Real, by_type, hold, misfit, slice};
 
 type Storages<'a> = [(&'a CpuStorage, &'a Layout); 3];
 
@@ -186,12 +186,7 @@ impl CustomOp3 for Norm {
             }
         };
         if xl.dims().last() != al.dims().last() || !fits {
-            candle_core::bail!(
-                "norm of {:?} by {:?}, {:?}",
-                xl.dims(),
-                al.dims(),
-                bl.dims()
-            );
+            return Err(misfit("norm", xl.dims(), al.dims()));
         }
         let dtype = candle_core::backend::BackendStorage::dtype(x);
         let y = by_type!(dtype, forward(self, [(x, xl), (a, al), (b, bl)]))?;

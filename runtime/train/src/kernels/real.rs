@@ -4,9 +4,9 @@
 //! vectorise (the library's are calls, one value each) and give the same bits on every machine.
 //! Those of an f64 are the library's: only the reference vectors compute in f64.
 
-use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub};
+use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
-use candle_core::WithDType;
+use candle_core::{CpuStorage, WithDType};
 
 /// The arithmetic that kernels need of f32 and f64.
 pub(crate) trait Real:
@@ -18,6 +18,7 @@ pub(crate) trait Real:
     + Neg<Output = Self>
     + AddAssign
     + MulAssign
+    + SubAssign
     + PartialOrd
 {
     /// `eˣ`.
@@ -27,6 +28,8 @@ pub(crate) trait Real:
     fn sqrt(self) -> Self;
     fn abs(self) -> Self;
     fn of(value: f64) -> Self;
+    /// The values of a storage of this type.
+    fn values_mut(storage: &mut CpuStorage) -> Option<&mut [Self]>;
 
     /// `1 / (1 + e^{−x})`.
     #[inline]
@@ -75,6 +78,12 @@ impl Real for f32 {
     fn of(value: f64) -> Self {
         value as Self
     }
+    fn values_mut(storage: &mut CpuStorage) -> Option<&mut [Self]> {
+        match storage {
+            CpuStorage::F32(values) => Some(values),
+            _ => None,
+        }
+    }
 }
 
 impl Real for f64 {
@@ -92,6 +101,12 @@ impl Real for f64 {
     }
     fn of(value: f64) -> Self {
         value
+    }
+    fn values_mut(storage: &mut CpuStorage) -> Option<&mut [Self]> {
+        match storage {
+            CpuStorage::F64(values) => Some(values),
+            _ => None,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
-use super::{Real, by_type, hold, slice};
+use super::{Real, by_type, hold, misfit, slice};
 
 struct Reverse {
     /// Valid frames of each clip; all without lengths.
@@ -56,7 +56,11 @@ impl CustomOp1 for Reverse {
         let (batch, time, _) = layout.shape().dims3()?;
         let fits = |n: &Vec<usize>| n.len() == batch && n.iter().all(|n| (1..=time).contains(n));
         if !self.lengths.as_ref().is_none_or(fits) {
-            candle_core::bail!("lengths of clips don't fit {:?}", layout.dims());
+            return Err(misfit(
+                "reverse",
+                layout.dims(),
+                self.lengths.as_deref().unwrap_or_default(),
+            ));
         }
         let dtype = candle_core::backend::BackendStorage::dtype(x);
         let y = by_type!(dtype, forward(self, x, layout))?;

@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
-use super::{Real, by_type, hold, slice};
+use super::{Real, by_type, hold, misfit, slice};
 
 struct AddBias;
 
@@ -52,7 +52,7 @@ impl CustomOp2 for AddBias {
         bl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         if xl.dims().last() != bl.dims().last() {
-            candle_core::bail!("a bias {:?} does not fit rows {:?}", bl.dims(), xl.dims());
+            return Err(misfit("add-bias", xl.dims(), bl.dims()));
         }
         let y = by_type!(
             candle_core::backend::BackendStorage::dtype(x),

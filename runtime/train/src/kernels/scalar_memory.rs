@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp2, Device, Layout, Result, Shape, Tensor};
 
-use super::{Real, by_type, hold, slice};
+use super::{Real, by_type, hold, misfit, slice};
 
 /// Gates in order: input, forget, cell input, output.
 const GATES: usize = 4;
@@ -356,7 +356,7 @@ impl CustomOp2 for ScalarMemory {
         let (batch, time, columns) = gl.shape().dims3()?;
         let (rows, width) = rl.shape().dims2()?;
         if rows != columns || width == 0 || !columns.is_multiple_of(GATES * width) {
-            candle_core::bail!("a recurrence {:?} does not fit {:?}", rl.dims(), gl.dims());
+            return Err(misfit("scalar-memory", gl.dims(), rl.dims()));
         }
         let sizes = Sizes::of(gl.dims(), rl.dims());
         let dtype = candle_core::backend::BackendStorage::dtype(gates);

@@ -5,7 +5,7 @@
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
-use super::{Real, by_type, hold, slice};
+use super::{Real, by_type, hold, misfit, slice};
 
 /// Channels that are scanned together; the loops over them vectorise.
 const LANES: usize = 16;
@@ -54,14 +54,72 @@ impl Sizes {
     }
 }
 
-/// Sixteen channels of one clip. Lanes beyond the last channel hold zeros and are not read.
-struct Channels<T> {
-    sizes: Sizes,
+/// The weights of sixteen channels. Lanes beyond the last channel hold zeros.
+struct Weights<T> {
     /// First channel.
     first: usize,
-    /// `A` by state.
+    /// Channels, sixteen or what is left.
+    count: usize,
+    /// `A`, or its gradient, by state.
     a: Vec<Lanes<T>>,
+    /// `D`, or its gradient.
     skip: Lanes<T>,
+}
+
+impl<T: Real> Weights<T> {
+    fn zeros(sizes: Sizes, first: usize) -> Self {
+        Self {
+            first,
+            count: LANES.min(sizes.dim - first),
+            a: vec![[T::zero(); LANES]; sizes.states],
+            skip: [T::zero(); LANES],
+        }
+    }
+
+    /// Those of all channels, from rows of `a_log` and `d`.
+    fn all(sizes: Sizes, rows: &[T]) -> Vec<Self> {
+        let blocks = (0..sizes.dim).step_by(LANES);
+        blocks
+            .map(|first| {
+                let mut weights = Self::zeros(sizes, first);
+                let rows = rows.chunks_exact(sizes.states + 1).skip(first);
+                for (lane, row) in rows.take(weights.count).enumerate() {
+                    for (a, &log) in weights.a.iter_mut().zip(row) {
+                        a[lane] = -log.exp();
+                    }
+                    weights.skip[lane] = row[sizes.states];
+                }
+                weights
+            })
+            .collect()
+    }
+
+    /// These channels of a row, zeros in the lanes that are left.
+    #[inline]
+    fn lanes(&self, row: &[T]) -> Lanes<T> {
+        let mut lanes = [T::zero(); LANES];
+        let row = &row[self.first..];
+        match row.first_chunk::<LANES>() {
+            Some(whole) if self.count == LANES => lanes = *whole,
+            _ => lanes[..self.count].copy_from_slice(&row[..self.count]),
+        }
+        lanes
+    }
+
+    /// The inverse of [`Self::lanes`].
+    #[inline]
+    fn put(&self, row: &mut [T], lanes: &Lanes<T>) {
+        let row = &mut row[self.first..];
+        match row.first_chunk_mut::<LANES>() {
+            Some(whole) if self.count == LANES => *whole = *lanes,
+            _ => row[..self.count].copy_from_slice(&lanes[..self.count]),
+        }
+    }
+}
+
+/// Sixteen channels of one clip.
+struct Channels<T> {
+    sizes: Sizes,
     /// By frame.
     u: Vec<Lanes<T>>,
     /// `softplus(delta)` by frame.
@@ -77,9 +135,6 @@ impl<T: Real> Channels<T> {
         let empty = |count| vec![[T::zero(); LANES]; count];
         Self {
             sizes,
-            first: 0,
-            a: empty(sizes.states),
-            skip: [T::zero(); LANES],
             u: empty(sizes.time),
             delta: empty(sizes.time),
             decay: empty(sizes.time * sizes.states),
@@ -87,53 +142,34 @@ impl<T: Real> Channels<T> {
         }
     }
 
-    fn count(&self) -> usize {
-        LANES.min(self.sizes.dim - self.first)
-    }
-
-    /// The channels from `first` on, of every clip.
-    fn weigh(&mut self, first: usize, weights: &[T]) {
-        self.first = first;
-        let states = self.sizes.states;
-        let rows = weights.chunks_exact(states + 1).skip(first);
-        for (lane, row) in rows.take(self.count()).enumerate() {
-            for (a, &log) in self.a.iter_mut().zip(row) {
-                a[lane] = -log.exp();
-            }
-            self.skip[lane] = row[states];
-        }
-    }
-
-    /// The same channels of a row of `dim` or more, zeros in the lanes that are left.
-    fn lanes(&self, row: &[T]) -> Lanes<T> {
-        let mut lanes = [T::zero(); LANES];
-        let count = self.count();
-        lanes[..count].copy_from_slice(&row[self.first..self.first + count]);
-        lanes
-    }
-
     /// Runs a clip; `visit` is given each frame's output.
-    fn run(&mut self, u: &[T], drive: &[T], mut visit: impl FnMut(usize, &Lanes<T>)) {
+    fn run(
+        &mut self,
+        weights: &Weights<T>,
+        u: &[T],
+        drive: &[T],
+        mut visit: impl FnMut(usize, &Lanes<T>),
+    ) {
         let Sizes { dim, states, .. } = self.sizes;
         let frames = u
             .chunks_exact(dim)
             .zip(drive.chunks_exact(self.sizes.drive()));
         for (t, (u, drive)) in frames.enumerate() {
-            let u = self.lanes(u);
-            let mut delta = self.lanes(drive);
+            let u = weights.lanes(u);
+            let mut delta = weights.lanes(drive);
             let mut input = u;
             let mut y = u;
             for l in 0..LANES {
                 delta[l] = delta[l].softplus();
                 input[l] *= delta[l];
-                y[l] *= self.skip[l];
+                y[l] *= weights.skip[l];
             }
             let (b, c) = drive[dim..].split_at(states);
             let (before, after) = self.h.split_at_mut((t + 1) * states);
             let before = &before[t * states..];
             let decay = &mut self.decay[t * states..][..states];
             for n in 0..states {
-                let (a, before) = (&self.a[n], &before[n]);
+                let (a, before) = (&weights.a[n], &before[n]);
                 let (decay, h) = (&mut decay[n], &mut after[n]);
                 for l in 0..LANES {
                     decay[l] = (delta[l] * a[l]).exp();
@@ -154,16 +190,15 @@ fn forward<T: Real>(
     let (u, drive) = (slice::<T>(u.0, u.1)?, slice::<T>(drive.0, drive.1)?);
     let weights = slice::<T>(weights.0, weights.1)?;
     let Sizes { time, dim, .. } = sizes;
+    let blocks = Weights::all(sizes, weights);
     let mut y = vec![T::zero(); u.len()];
     let mut channels = Channels::new(sizes);
-    for first in (0..dim).step_by(LANES) {
-        channels.weigh(first, weights);
-        let count = channels.count();
-        let clips = u.chunks_exact(time * dim);
-        let clips = clips.zip(drive.chunks_exact(time * sizes.drive()));
-        for ((u, drive), y) in clips.zip(y.chunks_exact_mut(time * dim)) {
-            channels.run(u, drive, |t, lanes| {
-                y[t * dim + first..][..count].copy_from_slice(&lanes[..count]);
+    let clips = u.chunks_exact(time * dim);
+    let clips = clips.zip(drive.chunks_exact(time * sizes.drive()));
+    for ((u, drive), y) in clips.zip(y.chunks_exact_mut(time * dim)) {
+        for weights in &blocks {
+            channels.run(weights, u, drive, |t, lanes| {
+                weights.put(&mut y[t * dim..(t + 1) * dim], lanes);
             });
         }
     }
@@ -176,34 +211,29 @@ struct Shared<T> {
     c: Vec<Lanes<T>>,
 }
 
-/// Gradients of the weights of sixteen channels.
-struct Weights<T> {
-    a: Vec<Lanes<T>>,
-    skip: Lanes<T>,
-}
-
 impl<T: Real> Channels<T> {
     /// The way back through a clip that has just been run; `g` are the outputs' gradients. `visit`
     /// is given those of `u` and of `softplus(delta)` of each frame.
     fn back(
         &self,
+        weights: &Weights<T>,
         (g, drive): (&[T], &[T]),
         shared: &mut Shared<T>,
-        weights: &mut Weights<T>,
+        sums: &mut Weights<T>,
         dh: &mut [Lanes<T>],
         mut visit: impl FnMut(usize, &Lanes<T>, &Lanes<T>),
     ) {
         let Sizes { time, dim, states } = self.sizes;
         dh.fill([T::zero(); LANES]);
         for t in (0..time).rev() {
-            let g = self.lanes(&g[t * dim..]);
+            let g = weights.lanes(&g[t * dim..]);
             let (b, c) = drive[t * self.sizes.drive() + dim..].split_at(states);
             let (u, delta) = (&self.u[t], &self.delta[t]);
             let mut input = *u;
             let (mut along_b, mut ddelta) = ([T::zero(); LANES], [T::zero(); LANES]);
             for l in 0..LANES {
                 input[l] *= delta[l];
-                weights.skip[l] += g[l] * u[l];
+                sums.skip[l] += g[l] * u[l];
             }
             let before = &self.h[t * states..][..states];
             let after = &self.h[(t + 1) * states..][..states];
@@ -211,8 +241,8 @@ impl<T: Real> Channels<T> {
             let db = &mut shared.b[t * states..][..states];
             let dc = &mut shared.c[t * states..][..states];
             for n in 0..states {
-                let (before, after, decay, a) = (&before[n], &after[n], &decay[n], &self.a[n]);
-                let (db, dc, da, dh) = (&mut db[n], &mut dc[n], &mut weights.a[n], &mut dh[n]);
+                let (before, after, decay, a) = (&before[n], &after[n], &decay[n], &weights.a[n]);
+                let (db, dc, da, dh) = (&mut db[n], &mut dc[n], &mut sums.a[n], &mut dh[n]);
                 for l in 0..LANES {
                     let d = dh[l] + g[l] * c[n];
                     dc[l] += g[l] * after[l];
@@ -226,7 +256,7 @@ impl<T: Real> Channels<T> {
             }
             let mut du = g;
             for l in 0..LANES {
-                du[l] = g[l] * self.skip[l] + along_b[l] * delta[l];
+                du[l] = g[l] * weights.skip[l] + along_b[l] * delta[l];
                 ddelta[l] += along_b[l] * u[l];
             }
             visit(t, &du, &ddelta);
@@ -255,57 +285,53 @@ fn backward<T: Real>(
     let mut du = vec![T::zero(); us.len()];
     let mut ddrive = vec![T::zero(); drives.len()];
     let mut dweights = vec![T::zero(); ws.len()];
+    let blocks = Weights::all(sizes, ws);
+    let mut sums: Vec<Weights<T>> = blocks
+        .iter()
+        .map(|block| Weights::zeros(sizes, block.first))
+        .collect();
     let mut channels = Channels::new(sizes);
     let mut shared = Shared {
         b: empty(time * states),
         c: empty(time * states),
     };
     let mut dh = empty(states);
-    for first in (0..dim).step_by(LANES) {
-        channels.weigh(first, ws);
-        let count = channels.count();
-        let mut sums = Weights {
-            a: empty(states),
-            skip: [T::zero(); LANES],
-        };
-        let stride = sizes.drive();
-        let clips = us
-            .chunks_exact(time * dim)
-            .zip(gs.chunks_exact(time * dim))
-            .zip(drives.chunks_exact(time * stride));
-        let outputs = du
-            .chunks_exact_mut(time * dim)
-            .zip(ddrive.chunks_exact_mut(time * stride));
-        for (((u, g), drive), (du, ddrive)) in clips.zip(outputs) {
-            shared.b.fill([T::zero(); LANES]);
-            shared.c.fill([T::zero(); LANES]);
-            channels.run(u, drive, |_, _| {});
-            channels.back(
-                (g, drive),
-                &mut shared,
-                &mut sums,
-                &mut dh,
-                |t, lanes, slopes| {
-                    du[t * dim + first..][..count].copy_from_slice(&lanes[..count]);
-                    let raw = &drive[t * stride + first..][..count];
-                    let ddelta = &mut ddrive[t * stride + first..][..count];
-                    for ((ddelta, &raw), &slope) in ddelta.iter_mut().zip(raw).zip(slopes) {
-                        *ddelta = slope * raw.sigmoid();
-                    }
-                },
-            );
-            for (t, row) in ddrive.chunks_exact_mut(stride).enumerate() {
-                let (db, dc) = row[dim..].split_at_mut(states);
-                for n in 0..states {
-                    db[n] += sum(&shared.b[t * states + n]);
-                    dc[n] += sum(&shared.c[t * states + n]);
+    let stride = sizes.drive();
+    let clips = us
+        .chunks_exact(time * dim)
+        .zip(gs.chunks_exact(time * dim))
+        .zip(drives.chunks_exact(time * stride));
+    let outputs = du
+        .chunks_exact_mut(time * dim)
+        .zip(ddrive.chunks_exact_mut(time * stride));
+    for (((u, g), drive), (du, ddrive)) in clips.zip(outputs) {
+        shared.b.fill([T::zero(); LANES]);
+        shared.c.fill([T::zero(); LANES]);
+        for (weights, sums) in blocks.iter().zip(&mut sums) {
+            channels.run(weights, u, drive, |_, _| {});
+            let visit = |t: usize, lanes: &Lanes<T>, slopes: &Lanes<T>| {
+                weights.put(&mut du[t * dim..(t + 1) * dim], lanes);
+                let mut raw = weights.lanes(&drive[t * stride..]);
+                for l in 0..LANES {
+                    raw[l] = slopes[l] * raw[l].sigmoid();
                 }
+                weights.put(&mut ddrive[t * stride..][..dim], &raw);
+            };
+            channels.back(weights, (g, drive), &mut shared, sums, &mut dh, visit);
+        }
+        for (t, row) in ddrive.chunks_exact_mut(stride).enumerate() {
+            let (db, dc) = row[dim..].split_at_mut(states);
+            for n in 0..states {
+                db[n] = sum(&shared.b[t * states + n]);
+                dc[n] = sum(&shared.c[t * states + n]);
             }
         }
-        let rows = dweights.chunks_exact_mut(states + 1).skip(first);
-        for (lane, row) in rows.take(count).enumerate() {
+    }
+    for (weights, sums) in blocks.iter().zip(&sums) {
+        let rows = dweights.chunks_exact_mut(states + 1).skip(weights.first);
+        for (lane, row) in rows.take(weights.count).enumerate() {
             for (n, entry) in row[..states].iter_mut().enumerate() {
-                *entry = sums.a[n][lane] * channels.a[n][lane]; // dA / da_log = A
+                *entry = sums.a[n][lane] * weights.a[n][lane]; // dA / da_log = A
             }
             row[states] = sums.skip[lane];
         }
@@ -335,12 +361,7 @@ impl CustomOp3 for SelectiveScan {
         let (channels, columns) = wl.shape().dims2()?;
         let states = columns.saturating_sub(1);
         if channels != dim || states == 0 || dl.dims() != [batch, time, dim + 2 * states] {
-            candle_core::bail!(
-                "a scan of {:?} by {:?}, {:?}",
-                ul.dims(),
-                dl.dims(),
-                wl.dims()
-            );
+            return Err(misfit("selective-scan", dl.dims(), wl.dims()));
         }
         let sizes = Sizes::of(ul.dims(), wl.dims());
         let dtype = candle_core::backend::BackendStorage::dtype(u);

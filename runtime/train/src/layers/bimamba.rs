@@ -73,3 +73,45 @@ impl BiMamba {
         ahead.broadcast_mul(&self.forwards_share)? + back.broadcast_mul(&self.backwards_share)?
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    /// Twenty inner channels, which is no multiple of the sixteen that are scanned together, and
+    /// clips that are turned around within their own length.
+    #[test]
+    fn both_forms_agree_on_clips_of_different_length() {
+        let mut parameters = Parameters::new(&Device::Cpu, ChaCha8Rng::seed_from_u64(1));
+        let layer = BiMamba::new(&mut parameters, "layer", 10).unwrap();
+        let values: Vec<f32> = (0..2 * 5 * 10).map(|i| (i as f32 * 0.37).sin()).collect();
+        let x = Tensor::from_vec(values, (2, 5, 10), &Device::Cpu).unwrap();
+        let mask = Mask::new(&[5, 3], 5, DType::F32, &Device::Cpu).unwrap();
+        let outputs = [
+            layer.forward(&x, mask.as_ref()).unwrap(),
+            layer.composed(&x, mask.as_ref()).unwrap(),
+        ];
+        let results = outputs.map(|y| {
+            let gradients = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+            let mut all = y.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            for (_, variable) in parameters.variables() {
+                let gradient = gradients.get(variable).unwrap().flatten_all().unwrap();
+                all.extend(gradient.to_vec1::<f32>().unwrap());
+            }
+            all
+        });
+        for (kernel, composed) in results[0].iter().zip(&results[1]) {
+            let limit = 1e-4 * composed.abs().max(1.0);
+            assert!((kernel - composed).abs() < limit, "{kernel}, {composed}");
+        }
+        let unmasked = layer.forward(&x, None).unwrap().flatten_all().unwrap();
+        assert_ne!(
+            unmasked.to_vec1::<f32>().unwrap()[50..],
+            results[0][50..100]
+        );
+    }
+}

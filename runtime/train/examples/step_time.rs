@@ -1,0 +1,122 @@
+//! Training steps per second, peak memory and size of the autograd graph of each encoder, at the
+//! paper's size; times are in milliseconds.
+//!
+//! ```text
+//! RAYON_NUM_THREADS=1 cargo run --release -p orze-train --example step_time [encoder]...
+//! ```
+//!
+//! Batch 64, 20 frames of 1,024 features, width 256, 4 layers, 4 heads, attention pooling, focal
+//! loss, gradient norm, AdamW. Each encoder runs in a process of its own, so that its peak is its
+//! own. `tests/reference/step_time.py` measures the same in PyTorch.
+
+#![allow(clippy::print_stdout)] // A program that prints its measurements.
+
+use std::process::Command;
+use std::time::Instant;
+
+use candle_core::{Device, Result, Tensor};
+use orze_train::encoders::{self, EncoderSize};
+use orze_train::loss::Loss;
+use orze_train::model::{Model, ModelConfig};
+use orze_train::optimiser::{AdamW, AdamWConfig, clip_scale};
+use orze_train::parameters::Parameters;
+use orze_train::pass::Pass;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+const BATCH: usize = 64;
+const TIME: usize = 20;
+const INPUTS: usize = 1024;
+/// Seconds of measurement after three steps of warm-up.
+const SECONDS: f64 = 8.0;
+/// Tells the process that measures one encoder from the one that starts it.
+const CHILD: &str = "--measure";
+
+type Anything<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> Anything<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, encoder] = arguments.as_slice()
+        && flag == CHILD
+    {
+        return measure(encoder);
+    }
+    let chosen: Vec<&str> = if arguments.is_empty() {
+        encoders::NAMES.to_vec()
+    } else {
+        arguments.iter().map(String::as_str).collect()
+    };
+    println!("encoder     parameters  steps/s   median  fastest  peak MB  graph nodes  last loss");
+    for encoder in chosen {
+        let status = Command::new(std::env::current_exe()?)
+            .args([CHILD, encoder])
+            .status()?;
+        if !status.success() {
+            return Err(format!("{encoder}: {status}").into());
+        }
+    }
+    Ok(())
+}
+
+fn measure(encoder: &str) -> Anything<()> {
+    let mut parameters = Parameters::new(&Device::Cpu, ChaCha8Rng::seed_from_u64(1));
+    let config = ModelConfig {
+        inputs: INPUTS,
+        encoder: encoder.to_owned(),
+        pooling: "attention".to_owned(),
+        size: EncoderSize {
+            dim: 256,
+            layers: 4,
+            heads: 4,
+        },
+    };
+    let model = Model::new(&mut parameters, &config)?;
+    let variables = parameters.variables().map(|(_, variable)| variable.clone());
+    let mut optimiser = AdamW::new(variables, AdamWConfig::default(), |v| v.rank() > 1)?;
+    let values = (0..BATCH * TIME * INPUTS).map(|i| ((i * 7919 % 10_007) as f32 / 5003.0) - 1.0);
+    let x = Tensor::from_vec(values.collect(), (BATCH, TIME, INPUTS), &Device::Cpu)?;
+    let targets = (0..BATCH).map(|i| if i % 3 == 0 { 1.0 } else { 0.0 });
+    let targets = Tensor::from_vec(targets.collect::<Vec<f32>>(), BATCH, &Device::Cpu)?;
+    let loss = Loss::Focal {
+        gamma: 2.0,
+        alpha: 0.25,
+    };
+    let pass = Pass::evaluation(1.0);
+    let forward = || loss.forward(&model.forward(&x, None, &pass)?, &targets);
+    let nodes = forward()?.sorted_nodes().len();
+    let mut step = || -> Result<f32> {
+        let loss = forward()?;
+        let gradients = loss.backward()?;
+        let norm = optimiser.gradient_norm(&gradients)?;
+        optimiser.step(&gradients, 1e-4, clip_scale(norm, 1.0))?;
+        loss.to_scalar()
+    };
+    for _ in 0..3 {
+        step()?;
+    }
+    let (started, mut times, mut last) = (Instant::now(), Vec::new(), 0.0);
+    while started.elapsed().as_secs_f64() < SECONDS {
+        let step_started = Instant::now();
+        last = step()?;
+        times.push(step_started.elapsed().as_secs_f64());
+    }
+    times.sort_by(f64::total_cmp);
+    let median = times[times.len() / 2];
+    println!(
+        "{encoder:<10} {:>11}  {:>7.2}  {:>7.1}  {:>7.1}  {:>7.0}  {nodes:>11}  {last:.6}",
+        parameters.count(),
+        1.0 / median,
+        1000.0 * median,
+        1000.0 * times[0],
+        peak_megabytes()
+    );
+    Ok(())
+}
+
+/// The most memory that the process has held; 0 where the system does not tell.
+fn peak_megabytes() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok());
+    kibibytes.unwrap_or(0.0) * 1024.0 / 1e6
+}

@@ -1,0 +1,299 @@
+//! What was configured is what trains. Each check goes through the experiment's own path, and its
+//! message names the part that is no longer connected.
+
+use candle_core::{DType, Tensor};
+use orze_campaign::Configuration;
+
+use super::*;
+use crate::dataset::Dataset;
+use crate::layers::Pooling;
+use crate::testing;
+
+/// No dropout, no mixup, no noise: a training step sees what an evaluation sees.
+fn plain() -> Configuration {
+    Configuration::default()
+        .with("backbone", "wide")
+        .with("temporal_encoder", "retnet")
+        .with("pooling", "mean")
+        .with("loss", "bce")
+        .with("learning_rate", 1e-3)
+        .with("batch_size", 12)
+        .with("epochs", 1)
+        .with("model_dim", 8)
+        .with("layers", 2)
+        .with("heads", 2)
+        .with("dropout", 0.0)
+}
+
+/// Runs a check on an experiment that has not made a step.
+fn with_training(configuration: &Configuration, check: impl FnOnce(Training<'_>, &Dataset)) {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = testing::dataset(folder.path());
+    let (recipe, _) = Recipe::read(configuration).unwrap();
+    let features = dataset.features(&recipe.backbone).unwrap();
+    let input = ExperimentInput {
+        dataset: &dataset,
+        configuration,
+        seed: 3,
+        directory: folder.path(),
+        evaluate_test: false,
+    };
+    check(Training::new(&input, recipe, features).unwrap(), &dataset);
+}
+
+impl Training<'_> {
+    fn logits(&self, clips: &[usize]) -> Vec<f64> {
+        let batch = self.features.batch(clips, self.recipe.seq_len).unwrap();
+        let pass = Pass::evaluation(self.warmup());
+        let logits = self.model.forward(&batch.x, batch.mask.as_ref(), &pass);
+        values(&logits.unwrap())
+    }
+}
+
+fn values(x: &Tensor) -> Vec<f64> {
+    let x = x.to_dtype(DType::F64).and_then(|x| x.flatten_all());
+    x.unwrap().to_vec1().unwrap()
+}
+
+/// The losses as the paper writes them, clip by clip.
+#[test]
+fn the_loss_that_was_configured_is_minimised() {
+    let bce = |p: f64, y: f64| -(y * p.ln() + (1.0 - y) * (1.0 - p).ln());
+    let focal = |gamma: f64, alpha: f64| {
+        move |p: f64, y: f64| {
+            if y == 1.0 {
+                -alpha * (1.0 - p).powf(gamma) * p.ln()
+            } else {
+                -(1.0 - alpha) * p.powf(gamma) * (1.0 - p).ln()
+            }
+        }
+    };
+    type ByHand = Box<dyn Fn(f64, f64) -> f64>;
+    let cases: [(&str, Configuration, ByHand); 4] = [
+        ("bce", plain(), Box::new(bce)),
+        (
+            "focal",
+            plain().with("loss", "focal"),
+            Box::new(focal(2.0, 0.25)),
+        ),
+        (
+            "focal",
+            plain()
+                .with("loss", "focal")
+                .with("focal_gamma", 0.7)
+                .with("focal_alpha", 0.6),
+            Box::new(focal(0.7, 0.6)),
+        ),
+        (
+            "label_smoothing",
+            plain()
+                .with("loss", "label_smoothing")
+                .with("label_smoothing", 0.3),
+            Box::new(move |p, y| bce(p, 0.7 * y + 0.15)),
+        ),
+    ];
+    for (name, configuration, by_hand) in cases {
+        with_training(&configuration, |mut training, dataset| {
+            let clips = dataset.clips(Split::Train);
+            let logits = training.logits(&clips);
+            let losses = clips.iter().zip(&logits).map(|(&clip, &logit)| {
+                by_hand(
+                    sigmoid(logit),
+                    f64::from(u8::from(dataset.is_positive(clip))),
+                )
+            });
+            let expected = losses.sum::<f64>() / clips.len() as f64;
+            let found = training.train_step(&clips, 1e-3).unwrap();
+            assert!(
+                (found - expected).abs() < 1e-6,
+                "the loss `{name}` is configured, but training minimises another: {found}, by hand \
+                 {expected}"
+            );
+        });
+    }
+}
+
+/// Each clip's frames, taken alone and without padding, pooled by hand.
+#[test]
+fn the_pooling_that_was_configured_pools() {
+    for name in Pooling::NAMES {
+        with_training(&plain().with("pooling", name), |training, dataset| {
+            let clips = dataset.clips(Split::Train);
+            let pass = Pass::evaluation(0.0);
+            let together = training.logits(&clips);
+            for (&clip, found) in clips.iter().zip(together) {
+                let batch = training.features.batch(&[clip], 0).unwrap();
+                let frames = training.model.encode(&batch.x, None, &pass).unwrap();
+                let (_, time, dim) = frames.dims3().unwrap();
+                let all = values(&frames);
+                let weights = pooling_weights(&training, name, &all, dim);
+                let pooled: Vec<f32> = (0..dim)
+                    .map(|d| {
+                        let column = (0..time).map(|t| all[t * dim + d]);
+                        let value = match &weights {
+                            None => column.fold(f64::NEG_INFINITY, f64::max),
+                            Some(weights) => column.zip(weights).map(|(x, w)| x * w).sum(),
+                        };
+                        value as f32
+                    })
+                    .collect();
+                let pooled = Tensor::from_vec(pooled, (1, dim), frames.device()).unwrap();
+                let expected = values(&training.model.score(&pooled).unwrap())[0];
+                assert!(
+                    (found - expected).abs() < 1e-4,
+                    "the pooling `{name}` is configured, but another pools: clip {clip} scores \
+                     {found}, by hand {expected}"
+                );
+            }
+        });
+    }
+}
+
+/// The weight of each frame; `None` for the maximum.
+fn pooling_weights(
+    training: &Training<'_>,
+    name: &str,
+    frames: &[f64],
+    dim: usize,
+) -> Option<Vec<f64>> {
+    let time = frames.len() / dim;
+    let uniform = 1.0 / time as f64;
+    match name {
+        "max" => None,
+        "mean" => Some(vec![uniform; time]),
+        "last" => Some(
+            (0..time)
+                .map(|t| f64::from(u8::from(t + 1 == time)))
+                .collect(),
+        ),
+        _ => {
+            // softmax(qᵀ W_K x_t / √dim), paper D.5.
+            let get = |wanted: &str| {
+                let mut variables = training.parameters.variables();
+                match variables.find(|(name, _)| *name == wanted) {
+                    Some((_, variable)) => values(variable.as_tensor()),
+                    None => panic!(
+                        "the pooling `attention` is configured, but the model has no {wanted}"
+                    ),
+                }
+            };
+            let (query, key) = (get("pooling.query"), get("pooling.key.weight"));
+            let score = |x: &[f64]| {
+                let rows = key.chunks_exact(dim).zip(&query);
+                let keyed =
+                    rows.map(|(row, q)| q * row.iter().zip(x).map(|(k, x)| k * x).sum::<f64>());
+                (keyed.sum::<f64>() / (dim as f64).sqrt()).exp()
+            };
+            let scores: Vec<f64> = frames.chunks_exact(dim).map(score).collect();
+            let total: f64 = scores.iter().sum();
+            Some(scores.iter().map(|score| score / total).collect())
+        }
+    }
+}
+
+/// Every encoder with every pooling, in the batches that the experiment makes of a real pack.
+#[test]
+fn padding_changes_no_score_of_an_experiment() {
+    for encoder in crate::encoders::NAMES {
+        for pooling in Pooling::NAMES {
+            let configuration = plain()
+                .with("temporal_encoder", encoder)
+                .with("pooling", pooling);
+            with_training(&configuration, |training, dataset| {
+                let clips = dataset.clips(Split::Train);
+                let together = training.logits(&clips);
+                for (&clip, together) in clips.iter().zip(together) {
+                    let alone = training.logits(&[clip])[0];
+                    assert!(
+                        (alone - together).abs() < 1e-4,
+                        "the padding mask is not used by {encoder} or {pooling} pooling: clip \
+                         {clip} scores {alone} alone and {together} in a batch"
+                    );
+                }
+            });
+        }
+    }
+}
+
+/// Loss, weights and scores of a whole fusion, not only its width.
+#[test]
+fn fused_backbones_stand_side_by_side() {
+    with_training(
+        &plain().with("backbone", "wide+narrow"),
+        |training, dataset| {
+            let clips = dataset.clips(Split::Train);
+            let fused = training.features.batch(&clips, 4).unwrap();
+            assert_eq!(fused.x.dims(), [12, 4, 5]);
+            let mut first = 0;
+            for (name, dim) in [("wide", 3), ("narrow", 2)] {
+                let own = dataset.features(name).unwrap().batch(&clips, 4).unwrap();
+                assert_eq!(own.lengths, fused.lengths);
+                let part = fused.x.narrow(2, first, dim).unwrap();
+                assert_eq!(values(&part), values(&own.x), "{name}");
+                first += dim;
+            }
+            assert_eq!(training.values(&POINT)["feature_dim"], 5.0);
+            assert!(
+                training
+                    .logits(&clips)
+                    .iter()
+                    .all(|logit| logit.is_finite())
+            );
+        },
+    );
+}
+
+const POINT: CurvePoint = CurvePoint {
+    epoch: 1,
+    train_loss: 0.0,
+    learning_rate: 0.0,
+    validation_ap: 0.0,
+    validation_log_loss: 0.0,
+};
+
+#[test]
+fn backbones_that_can_not_be_fused_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = testing::dataset(folder.path());
+    let cases = [
+        ("wide+shorter", FailureKind::ShapeMismatch, "clip4 has 7"),
+        ("wide+wide", FailureKind::BadConfiguration, "wide to itself"),
+        ("wide+", FailureKind::MissingFeatures, "no features ``"),
+        ("wide+other", FailureKind::MissingFeatures, "`other`"),
+    ];
+    for (backbone, kind, expected) in cases {
+        let failure = dataset.features(backbone).unwrap_err();
+        assert_eq!(failure.kind, kind, "{backbone}: {failure}");
+        assert!(failure.message.contains(expected), "{failure}");
+    }
+}
+
+#[test]
+fn a_model_beyond_the_memory_is_a_failure_and_not_the_end_of_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = testing::dataset(folder.path());
+    let configuration = plain().with("model_dim", 1_i64 << 44);
+    let input = ExperimentInput {
+        dataset: &dataset,
+        configuration: &configuration,
+        seed: 3,
+        directory: folder.path(),
+        evaluate_test: false,
+    };
+    let (recipe, _) = Recipe::read(&configuration).unwrap();
+    let features = dataset.features(&recipe.backbone).unwrap();
+    let failure = Training::new(&input, recipe, features).err().unwrap();
+    assert_eq!(failure.kind, FailureKind::OutOfMemory, "{failure}");
+    assert!(failure.message.contains("projection.weight"), "{failure}");
+}
+
+/// An encoder that is given a width it was not built for.
+#[test]
+fn a_shape_error_of_the_model_is_told_from_other_faults() {
+    with_training(&plain(), |mut training, dataset| {
+        training.features = dataset.features("narrow").unwrap();
+        let failure = training.train_step(&[0, 1], 1e-3).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::ShapeMismatch, "{failure}");
+        assert!(!failure.trace.is_empty());
+    });
+}
