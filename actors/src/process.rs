@@ -51,20 +51,16 @@ impl WorkerProcess {
     ///
     /// # Errors
     /// When the program can't be started.
-    pub fn start<F>(
-        program: &Path,
-        slot: u32,
-        threads: u32,
-        token: String,
-        deliver: F,
-    ) -> io::Result<Self>
+    pub fn start<F>(program: &Path, slot: u32, token: String, deliver: F) -> io::Result<Self>
     where
         F: Fn(Output, Option<OwnedSemaphorePermit>) + Send + Sync + Clone + 'static,
     {
         let mut child = Command::new(program)
             .arg("worker")
             .env(TOKEN_VARIABLE, &token)
-            .env("RAYON_NUM_THREADS", threads.to_string())
+            // The trainer has threads of its own; candle's would wait for one another at every
+            // operation.
+            .env("RAYON_NUM_THREADS", "1")
             .env("RUST_BACKTRACE", "1")
             // Training frees and takes the same large tensors over and over; without these, the C
             // library gives them back to the system each time, and page faults cost a quarter.

@@ -87,7 +87,11 @@ impl Run {
         let slots = devices::plan(&settings.slots, machine).unwrap();
         let mut trainers: Vec<TrainerSpec> = slots
             .iter()
-            .map(|slot| settings.trainer_spec(slot.device.clone()).unwrap())
+            .map(|slot| {
+                settings
+                    .trainer_spec(slot.device.clone(), slot.threads)
+                    .unwrap()
+            })
             .collect();
         change(&mut trainers);
         let ledger_settings = LedgerSettings {

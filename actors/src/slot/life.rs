@@ -39,13 +39,7 @@ impl GpuSlot {
             self.context.next_fence(),
             self.number
         );
-        let started = WorkerProcess::start(
-            &self.context.program,
-            self.number,
-            self.context.slots[index].threads,
-            token,
-            deliver,
-        );
+        let started = WorkerProcess::start(&self.context.program, self.number, token, deliver);
         let mut worker = match started {
             Ok(worker) => worker,
             Err(error) => {

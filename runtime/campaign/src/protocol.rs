@@ -14,7 +14,7 @@ use crate::configuration::Configuration;
 use crate::experiment::{ExperimentId, Failure, Metrics};
 
 /// The version that both sides must speak.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// What the worker trains with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub enum TrainerSpec {
         data: PathBuf,
         /// `cpu` or `cuda:N`.
         device: String,
+        /// CPU threads to compute on.
+        threads: u32,
     },
     /// A closed form or a table of results; its results are marked as such everywhere.
     Surrogate {

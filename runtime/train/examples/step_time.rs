@@ -2,25 +2,28 @@
 //! paper's size; times are in milliseconds.
 //!
 //! ```text
-//! RAYON_NUM_THREADS=1 cargo run --release -p orze-train --example step_time [encoder]...
+//! cargo run --release -p orze-train --example step_time -- [--threads 2] [encoder]...
 //! ```
 //!
 //! Batch 64, 20 frames of 1,024 features, width 256, 4 layers, 4 heads, attention pooling, focal
-//! loss, gradient norm, AdamW. Each encoder runs in a process of its own, so that its peak is its
-//! own. `tests/reference/step_time.py` measures the same in PyTorch.
+//! loss, gradient norm, AdamW. Each encoder runs in a process of its own, with the environment of a
+//! worker. `tests/reference/step_time.py` measures the same in PyTorch, and `beside.py` both in turn.
 
 #![allow(clippy::print_stdout)] // A program that prints its measurements.
 
 use std::process::Command;
 use std::time::Instant;
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use orze_train::encoders::{self, EncoderSize};
+use orze_train::features::Batch;
 use orze_train::loss::Loss;
 use orze_train::model::{Model, ModelConfig};
-use orze_train::optimiser::{AdamW, AdamWConfig, clip_scale};
+use orze_train::optimiser::{AdamW, AdamWConfig};
 use orze_train::parameters::Parameters;
 use orze_train::pass::Pass;
+use orze_train::step;
+use orze_train::threads::Threads;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -36,20 +39,26 @@ type Anything<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Anything<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [flag, encoder] = arguments.as_slice()
-        && flag == CHILD
-    {
-        return measure(encoder);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if let [CHILD, threads, encoder] = arguments[..] {
+        return measure(encoder, threads.parse()?);
     }
-    let chosen: Vec<&str> = if arguments.is_empty() {
-        encoders::NAMES.to_vec()
+    let (threads, chosen) = match arguments[..] {
+        ["--threads", threads, ref chosen @ ..] => (threads, chosen),
+        ref chosen => ("1", chosen),
+    };
+    let chosen = if chosen.is_empty() {
+        &encoders::NAMES
     } else {
-        arguments.iter().map(String::as_str).collect()
+        chosen
     };
     println!("encoder     parameters  steps/s   median  fastest  peak MB  graph nodes  last loss");
     for encoder in chosen {
         let status = Command::new(std::env::current_exe()?)
-            .args([CHILD, encoder])
+            .args([CHILD, threads, encoder])
+            .env("RAYON_NUM_THREADS", "1")
+            .env("MALLOC_MMAP_THRESHOLD_", "1073741824")
+            .env("MALLOC_TRIM_THRESHOLD_", "2147483647")
             .status()?;
         if !status.success() {
             return Err(format!("{encoder}: {status}").into());
@@ -58,7 +67,8 @@ fn main() -> Anything<()> {
     Ok(())
 }
 
-fn measure(encoder: &str) -> Anything<()> {
+fn measure(encoder: &str, threads: usize) -> Anything<()> {
+    let threads = Threads::new(threads).map_err(|error| error.to_string())?;
     let mut parameters = Parameters::new(&Device::Cpu, ChaCha8Rng::seed_from_u64(1));
     let config = ModelConfig {
         inputs: INPUTS,
@@ -74,22 +84,25 @@ fn measure(encoder: &str) -> Anything<()> {
     let variables = parameters.variables().map(|(_, variable)| variable.clone());
     let mut optimiser = AdamW::new(variables, AdamWConfig::default(), |v| v.rank() > 1)?;
     let values = (0..BATCH * TIME * INPUTS).map(|i| ((i * 7919 % 10_007) as f32 / 5003.0) - 1.0);
-    let x = Tensor::from_vec(values.collect(), (BATCH, TIME, INPUTS), &Device::Cpu)?;
+    let batch = Batch {
+        x: Tensor::from_vec(values.collect(), (BATCH, TIME, INPUTS), &Device::Cpu)?,
+        lengths: vec![TIME; BATCH],
+        mask: None,
+    };
     let targets = (0..BATCH).map(|i| if i % 3 == 0 { 1.0 } else { 0.0 });
     let targets = Tensor::from_vec(targets.collect::<Vec<f32>>(), BATCH, &Device::Cpu)?;
     let loss = Loss::Focal {
         gamma: 2.0,
         alpha: 0.25,
     };
-    let pass = Pass::evaluation(1.0);
-    let forward = || loss.forward(&model.forward(&x, None, &pass)?, &targets);
-    let nodes = forward()?.sorted_nodes().len();
-    let mut step = || -> Result<f32> {
-        let loss = forward()?;
-        let gradients = loss.backward()?;
-        let norm = optimiser.gradient_norm(&gradients)?;
-        optimiser.step(&gradients, 1e-4, clip_scale(norm, 1.0))?;
-        loss.to_scalar()
+    let pass = |_| Pass::evaluation(1.0);
+    let logits = model.forward(&batch.x, None, &pass(0))?;
+    let nodes = loss.forward(&logits, &targets)?.sorted_nodes().len();
+    let mut step = || -> Result<f64> {
+        let done = step::backward((&model, &loss), (&batch, &targets), &threads, pass)?;
+        let gradients = optimiser.gradients(done.shards, &threads)?;
+        optimiser.step(&gradients, 1e-4, 1.0, &threads)?;
+        done.loss.to_dtype(DType::F64)?.to_scalar()
     };
     for _ in 0..3 {
         step()?;

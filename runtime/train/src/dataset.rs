@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use candle_core::Device;
 use orze_campaign::{Failure, FailureKind, InputError};
@@ -11,6 +11,7 @@ use orze_campaign::{Failure, FailureKind, InputError};
 use crate::fault;
 use crate::features::{FeatureMap, Features};
 use crate::pack::{ClipEntry, Pack, Split};
+use crate::threads::Threads;
 
 /// Joins the names of backbones that are fused by concatenation: `vjepa2+siglip2`.
 pub const FUSION: char = '+';
@@ -20,7 +21,8 @@ pub const FUSION: char = '+';
 pub struct Dataset {
     pack: Pack,
     device: Device,
-    resident: RefCell<BTreeMap<String, Rc<FeatureMap>>>,
+    resident: RefCell<BTreeMap<String, Arc<FeatureMap>>>,
+    threads: Threads,
 }
 
 impl Dataset {
@@ -33,7 +35,19 @@ impl Dataset {
             pack: Pack::open(folder)?,
             device,
             resident: RefCell::default(),
+            threads: Threads::default(),
         })
+    }
+
+    /// Lets experiments compute on these threads instead of one.
+    #[must_use]
+    pub fn on(self, threads: Threads) -> Self {
+        Self { threads, ..self }
+    }
+
+    /// What experiments compute on.
+    pub fn threads(&self) -> &Threads {
+        &self.threads
     }
 
     /// The features of a backbone, or of several joined by [`FUSION`] and concatenated in that
@@ -51,7 +65,7 @@ impl Dataset {
         } else {
             backbone.split(FUSION).collect()
         };
-        let mut maps: Vec<Rc<FeatureMap>> = Vec::with_capacity(names.len());
+        let mut maps: Vec<Arc<FeatureMap>> = Vec::with_capacity(names.len());
         for (index, name) in names.iter().enumerate() {
             if names[..index].contains(name) {
                 return Err(Failure::new(
@@ -80,9 +94,9 @@ impl Dataset {
     }
 
     /// The standardised frames of one backbone.
-    fn map(&self, backbone: &str) -> Result<Rc<FeatureMap>, Failure> {
+    fn map(&self, backbone: &str) -> Result<Arc<FeatureMap>, Failure> {
         if let Some(features) = self.resident.borrow().get(backbone) {
-            return Ok(Rc::clone(features));
+            return Ok(Arc::clone(features));
         }
         let map = self
             .pack
@@ -102,10 +116,10 @@ impl Dataset {
             })?;
         let features = FeatureMap::new(&map, self.pack.manifest(), &self.device)
             .map_err(|error| fault::of_candle(&error))?;
-        let features = Rc::new(features);
+        let features = Arc::new(features);
         self.resident
             .borrow_mut()
-            .insert(backbone.to_owned(), Rc::clone(&features));
+            .insert(backbone.to_owned(), Arc::clone(&features));
         Ok(features)
     }
 

@@ -1,7 +1,7 @@
 //! Features of one backbone or of several side by side, standardised and resident on the device
 //! across experiments.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor};
 
@@ -27,7 +27,7 @@ pub struct Features {
     pub dim: usize,
     /// All with the same clips and lengths; they stay apart until a batch is taken, so that a map
     /// lies in memory once, however many fusions it is part of.
-    maps: Vec<Rc<FeatureMap>>,
+    maps: Vec<Arc<FeatureMap>>,
 }
 
 /// A batch of clips, left-aligned.
@@ -39,6 +39,26 @@ pub struct Batch {
     pub lengths: Vec<usize>,
     /// `None` when all clips are equally long.
     pub mask: Option<Mask>,
+}
+
+impl Batch {
+    /// `count` of its clips, padded as the whole batch is.
+    ///
+    /// # Errors
+    /// When it has not so many.
+    pub fn narrow(&self, first: usize, count: usize) -> Result<Self> {
+        if count == self.lengths.len() {
+            return Ok(Self {
+                x: self.x.clone(),
+                lengths: self.lengths.clone(),
+                mask: self.mask.clone(),
+            });
+        }
+        let x = self.x.narrow(0, first, count)?;
+        let lengths = self.lengths[first..first + count].to_vec();
+        let mask = Mask::new(&lengths, x.dim(1)?, x.dtype(), x.device())?;
+        Ok(Self { x, lengths, mask })
+    }
 }
 
 impl FeatureMap {
@@ -81,7 +101,7 @@ impl Features {
     ///
     /// # Panics
     /// Without a map.
-    pub fn new(maps: Vec<Rc<FeatureMap>>) -> Self {
+    pub fn new(maps: Vec<Arc<FeatureMap>>) -> Self {
         assert!(!maps.is_empty(), "features of no backbone");
         Self {
             dim: maps.iter().map(|map| map.dim).sum(),

@@ -26,9 +26,11 @@ pub mod pass;
 pub mod recipe;
 pub mod sampling;
 pub mod schedule;
+pub mod step;
 pub mod surrogate;
 pub mod table;
 #[cfg(test)]
 mod testing;
+pub mod threads;
 mod training;
 pub mod worker;

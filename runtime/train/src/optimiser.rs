@@ -1,9 +1,10 @@
 //! AdamW with decoupled weight decay, and clipping by the global norm.
 
 use candle_core::backprop::GradStore;
-use candle_core::{Result, Tensor, Var};
+use candle_core::{DType, Device, Result, Tensor, Var};
 
 use crate::kernels;
+use crate::threads::Threads;
 
 /// Constants of AdamW; the learning rate comes with each step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -80,35 +81,58 @@ impl AdamW {
         })
     }
 
-    /// The Euclidean norm of all gradients together; not finite as soon as one of them is not.
+    /// The gradients of a batch: for each variable the sum over the batch's shards.
     ///
     /// # Errors
     /// When the device has no memory left.
-    pub fn gradient_norm(&self, gradients: &GradStore) -> Result<f64> {
-        let (mut total, mut squares) = (0.0, Vec::new());
-        for slot in &self.slots {
-            let Some(gradient) = gradients.get(&slot.variable) else {
-                continue;
-            };
-            if kernels::apply_to(gradient) {
-                total += kernels::sum_of_squares(&gradient.contiguous()?)?;
-            } else {
-                squares.push(gradient.sqr()?.sum_all()?);
+    pub fn gradients(&self, shards: Vec<GradStore>, threads: &Threads) -> Result<Gradients> {
+        let mut by_slot: Vec<Vec<Tensor>> = self.slots.iter().map(|_| Vec::new()).collect();
+        for mut shard in shards {
+            for (slot, parts) in self.slots.iter().zip(&mut by_slot) {
+                parts.extend(shard.remove(&slot.variable));
             }
         }
-        if !squares.is_empty() {
-            // One transfer for all of them.
-            let sum = Tensor::stack(&squares, 0)?.sum_all()?;
-            total += sum.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
-        }
-        Ok(total.sqrt())
+        let sums = threads.map(by_slot, |parts| {
+            let mut parts = parts.into_iter();
+            let Some(sum) = parts.next() else {
+                return Ok(None);
+            };
+            if !kernels::apply_to(&sum) {
+                let sum = parts.try_fold(sum, |sum, part| sum + part)?;
+                let square = sum.sqr()?.sum_all()?;
+                return Ok(Some((sum, square)));
+            }
+            let sum = sum.contiguous()?;
+            for part in parts {
+                kernels::accumulate(&sum, &part.contiguous()?)?;
+            }
+            let square = Tensor::new(kernels::sum_of_squares(&sum)?, sum.device())?;
+            Result::Ok(Some((sum, square)))
+        })?;
+        let squares: Vec<&Tensor> = sums.iter().flatten().map(|(_, square)| square).collect();
+        let norm = if squares.is_empty() {
+            Tensor::new(0.0_f64, &Device::Cpu)?
+        } else {
+            Tensor::stack(&squares, 0)?.sum_all()?.sqrt()?
+        };
+        let sums = sums.into_iter().map(|sum| sum.map(|(sum, _)| sum));
+        Ok(Gradients {
+            sums: sums.collect(),
+            norm,
+        })
     }
 
-    /// One update with gradients multiplied by `scale` (1, or less when clipping).
+    /// One update. Gradients longer than `limit` together are scaled down to it; 0 is no limit.
     ///
     /// # Errors
     /// When the device has no memory left.
-    pub fn step(&mut self, gradients: &GradStore, learning_rate: f64, scale: f64) -> Result<()> {
+    pub fn step(
+        &mut self,
+        gradients: &Gradients,
+        learning_rate: f64,
+        limit: f64,
+        threads: &Threads,
+    ) -> Result<()> {
         self.steps += 1;
         let AdamWConfig {
             beta1,
@@ -118,14 +142,22 @@ impl AdamW {
         } = self.config;
         let first_correction = 1.0 - beta1.powi(self.steps);
         let second_correction = 1.0 - beta2.powi(self.steps);
-        for slot in &mut self.slots {
-            let Some(gradient) = gradients.get(&slot.variable) else {
-                continue;
-            };
-            let moments = kernels::UpdateMoments {
-                beta1,
-                beta2,
-                scale,
+        // Only on the CPU is the norm there without waiting for a device.
+        let on_cpu = gradients.norm.device().is_cpu();
+        let scale = if on_cpu {
+            clip_scale(gradients.norm()?, limit)
+        } else {
+            1.0
+        };
+        let moments = kernels::UpdateMoments {
+            beta1,
+            beta2,
+            scale,
+        };
+        let slots = self.slots.iter_mut().zip(&gradients.sums);
+        threads.map(slots, |(slot, gradient)| {
+            let Some(gradient) = gradient else {
+                return Ok(());
             };
             let weights = kernels::UpdateWeights {
                 kept: 1.0 - learning_rate * slot.decay,
@@ -134,14 +166,49 @@ impl AdamW {
                 epsilon,
             };
             if kernels::apply_to(gradient) {
-                let gradient = gradient.contiguous()?;
-                slot.moments.inplace_op2(&gradient, &moments)?;
-                slot.variable.inplace_op2(&slot.moments, &weights)?;
+                slot.moments.inplace_op2(gradient, &moments)?;
+                slot.variable.inplace_op2(&slot.moments, &weights)
+            } else if on_cpu {
+                slot.composed(gradient, &moments, &weights)
             } else {
-                slot.composed(gradient, &moments, &weights)?;
+                slot.composed(&gradients.clipped(gradient, limit)?, &moments, &weights)
             }
-        }
+        })?;
         Ok(())
+    }
+}
+
+/// What a batch says about every variable.
+#[derive(Debug)]
+pub struct Gradients {
+    /// One a variable; none where the loss does not depend on it.
+    sums: Vec<Option<Tensor>>,
+    /// Scalar; f64 on the CPU.
+    norm: Tensor,
+}
+
+impl Gradients {
+    /// The Euclidean norm of all of them together; not finite as soon as one of them is not. Waits
+    /// for the device.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn norm(&self) -> Result<f64> {
+        self.norm.to_dtype(DType::F64)?.to_scalar()
+    }
+
+    /// The norm where it was computed, `[]`.
+    pub fn norm_on_device(&self) -> &Tensor {
+        &self.norm
+    }
+
+    /// A gradient scaled down as all of them are, without waiting for the device.
+    fn clipped(&self, gradient: &Tensor, limit: f64) -> Result<Tensor> {
+        if limit <= 0.0 {
+            return Ok(gradient.clone());
+        }
+        let scale = (self.norm.recip()? * limit)?.minimum(1.0)?;
+        gradient.broadcast_mul(&scale.to_dtype(gradient.dtype())?)
     }
 }
 
@@ -179,8 +246,6 @@ pub fn clip_scale(norm: f64, limit: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{DType, Device};
-
     use super::*;
 
     /// The kernels and candle's own operations make the same steps.
@@ -195,14 +260,17 @@ mod tests {
         let new = |variable: &Var| AdamW::new([variable.clone()], config, |_| true).unwrap();
         let (fused, plain) = (make(), make());
         let (mut optimiser, mut by_hand) = (new(&fused), new(&plain));
+        let threads = Threads::default();
         for step in 1..5 {
             let loss = fused.cos().and_then(|x| x.sum_all()).unwrap();
-            let gradients = loss.backward().unwrap();
-            optimiser.step(&gradients, 0.01, 0.5).unwrap();
+            let stores = vec![loss.backward().unwrap()];
+            let gradients = optimiser.gradients(stores, &threads).unwrap();
+            let limit = 0.5 * gradients.norm().unwrap();
+            optimiser.step(&gradients, 0.01, limit, &threads).unwrap();
             let moments = kernels::UpdateMoments {
                 beta1: 0.9,
                 beta2: 0.999,
-                scale: 0.5,
+                scale: 1.0,
             };
             let weights = kernels::UpdateWeights {
                 kept: 1.0 - 0.01 * 0.1,
@@ -210,9 +278,11 @@ mod tests {
                 correction: 1.0 - 0.999_f64.powi(step),
                 epsilon: 1e-8,
             };
-            let gradient = gradients.get(&fused).unwrap();
+            // As on a device: clipped there, not by the update.
+            let gradient = gradients.sums[0].as_ref().unwrap();
+            let gradient = gradients.clipped(gradient, limit).unwrap();
             by_hand.slots[0]
-                .composed(gradient, &moments, &weights)
+                .composed(&gradient, &moments, &weights)
                 .unwrap();
         }
         let gap = (fused.as_tensor() - plain.as_tensor()).unwrap().abs();
@@ -226,8 +296,14 @@ mod tests {
         let b = Var::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
         let optimiser =
             AdamW::new([a.clone(), b.clone()], AdamWConfig::default(), |_| true).unwrap();
-        let loss = (a.sqr().unwrap().sum_all().unwrap() + b.sum_all().unwrap()).unwrap();
-        let norm = optimiser.gradient_norm(&loss.backward().unwrap()).unwrap();
-        assert!((norm - 726.0_f64.sqrt()).abs() < 1e-9, "{norm}");
+        let loss = || (a.sqr().unwrap().sum_all().unwrap() + b.sum_all().unwrap()).unwrap();
+        // Twice the same shard: twice the gradients, on any number of threads.
+        for (shards, threads) in [(1, 1), (2, 1), (2, 3)] {
+            let stores = (0..shards).map(|_| loss().backward().unwrap()).collect();
+            let threads = Threads::new(threads).unwrap();
+            let norm = optimiser.gradients(stores, &threads).unwrap().norm();
+            let norm = norm.unwrap() / f64::from(shards);
+            assert!((norm - 726.0_f64.sqrt()).abs() < 1e-9, "{norm}");
+        }
     }
 }

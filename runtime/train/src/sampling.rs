@@ -27,8 +27,13 @@ pub enum Stream {
 
 /// The generator of a purpose, in a given step of training.
 pub fn stream(seed: u64, purpose: Stream, step: usize) -> ChaCha8Rng {
+    part_of_stream(seed, purpose, step, 0)
+}
+
+/// The generator of a purpose for one part of a step.
+pub fn part_of_stream(seed: u64, purpose: Stream, step: usize, part: usize) -> ChaCha8Rng {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    random.set_stream(((step as u64) << 8) | purpose as u64);
+    random.set_stream(((part as u64) << 48) | ((step as u64) << 8) | purpose as u64);
     random
 }
 
@@ -104,6 +109,11 @@ pub fn mixup(
 #[allow(clippy::cast_possible_truncation)]
 pub fn feature_noise(batch: &mut Batch, sigma: f64, random: &mut ChaCha8Rng) -> Result<()> {
     if sigma <= 0.0 {
+        return Ok(());
+    }
+    if !batch.x.device().is_cpu() {
+        // The device's own numbers; see [`crate::pass`].
+        batch.x = (&batch.x + batch.x.randn_like(0.0, sigma)?)?;
         return Ok(());
     }
     let noise: Vec<f32> = (0..batch.x.elem_count())

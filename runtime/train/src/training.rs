@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use candle_core::{Result as CandleResult, Tensor};
+use candle_core::{DType, Result as CandleResult, Tensor};
 use orze_campaign::{Failure, FailureKind};
 
 use crate::artifacts::{CurvePoint, Prediction};
@@ -14,15 +14,18 @@ use crate::features::Features;
 use crate::memory::trainable_parameters;
 use crate::metrics::{average_precision, log_loss, sigmoid};
 use crate::model::{Model, ModelConfig};
-use crate::optimiser::{AdamW, AdamWConfig, clip_scale};
+use crate::optimiser::{AdamW, AdamWConfig};
 use crate::pack::Split;
 use crate::parameters::Parameters;
 use crate::pass::Pass;
 use crate::recipe::Recipe;
-use crate::sampling::{Stream, epoch_order, feature_noise, mixup, stream};
+use crate::sampling::{Stream, epoch_order, feature_noise, mixup, part_of_stream, stream};
+use crate::step;
 
-/// Clips of one evaluation batch.
+/// Clips of one evaluation batch on a device of its own.
 const EVALUATION_BATCH: usize = 256;
+/// Steps after which a device is waited for and their losses are looked at.
+const UNCHECKED_STEPS: usize = 64;
 
 /// One finished epoch.
 pub(crate) struct EpochReport {
@@ -49,7 +52,17 @@ pub(crate) struct Training<'a> {
     /// Steps of the whole training.
     steps: usize,
     step: usize,
+    unchecked: Vec<Unchecked>,
+    most_unchecked: usize,
     pub progress: Progress,
+}
+
+/// A step whose numbers are still on the device.
+struct Unchecked {
+    step: usize,
+    clips: f64,
+    loss: Tensor,
+    norm: Tensor,
 }
 
 impl<'a> Training<'a> {
@@ -58,9 +71,14 @@ impl<'a> Training<'a> {
         recipe: Recipe,
         features: Features,
     ) -> Result<Self, Failure> {
+        let on_cpu = features.device().is_cpu();
+        if !on_cpu {
+            let begun = features.device().set_seed(input.seed);
+            begun.map_err(|e| fault::of_candle(&e))?;
+        }
         let random = stream(input.seed, Stream::Initialisation, 0);
         let mut parameters = Parameters::new(features.device(), random);
-        if let (true, Some(count)) = (features.device().is_cpu(), trainable_parameters()) {
+        if let (true, Some(count)) = (on_cpu, trainable_parameters()) {
             parameters = parameters.limited(count);
         }
         let config = ModelConfig {
@@ -98,6 +116,8 @@ impl<'a> Training<'a> {
             clips,
             steps: 0,
             step: 0,
+            unchecked: Vec::new(),
+            most_unchecked: if on_cpu { 1 } else { UNCHECKED_STEPS },
             progress,
         };
         let per_epoch = training.order(0).len().div_ceil(training.recipe.batch_size);
@@ -162,9 +182,10 @@ impl<'a> Training<'a> {
         let (mut total, mut learning_rate) = (0.0, 0.0);
         for clips in order.chunks(self.recipe.batch_size) {
             learning_rate = self.learning_rate();
-            total += self.train_step(clips, learning_rate)? * clips.len() as f64;
+            total += self.train_step(clips, learning_rate)?;
             self.alive(false, progress)?;
         }
+        total += self.check()?;
         let (logits, scores) = self.evaluate(Split::Validation, self.warmup(), progress)?;
         Ok(EpochReport {
             point: CurvePoint {
@@ -178,42 +199,63 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// One batch; gives back its loss.
+    /// One batch; gives back what [`Self::check`] does, or 0 when the device is not waited for yet.
     fn train_step(&mut self, clips: &[usize], learning_rate: f64) -> Result<f64, Failure> {
-        let (loss, norm) = self
+        let unchecked = self
             .update(clips, learning_rate)
             .map_err(|e| fault::of_candle(&e))?;
         self.step += 1;
-        if loss.is_finite() && norm.is_finite() {
-            return Ok(loss);
+        self.unchecked.push(unchecked);
+        if self.unchecked.len() < self.most_unchecked {
+            return Ok(0.0);
         }
-        let what = if loss.is_finite() {
-            "the gradient"
-        } else {
-            "the loss"
-        };
-        Err(Failure::new(
-            FailureKind::Diverged,
-            format!(
-                "{what} left the finite numbers in step {} of {} (loss {loss}, gradient norm {norm})",
-                self.step, self.steps
-            ),
-        ))
+        self.check()
     }
 
-    fn update(&mut self, clips: &[usize], learning_rate: f64) -> CandleResult<(f64, f64)> {
-        let (seed, step) = (self.input.seed, self.step);
-        let mut batch = self.features.batch(clips, self.recipe.seq_len)?;
-        let mut targets: Vec<f32> = clips
-            .iter()
-            .map(|&clip| {
-                if self.input.dataset.is_positive(clip) {
-                    1.0
+    /// Waits for the steps that were not looked at yet and gives back the sum of their losses, each
+    /// times its clips; the first one that left the finite numbers ends the experiment.
+    fn check(&mut self) -> Result<f64, Failure> {
+        let steps = std::mem::take(&mut self.unchecked);
+        let values = |part: fn(&Unchecked) -> &Tensor| -> CandleResult<Vec<f64>> {
+            let scalars = steps.iter().map(|step| part(step).to_dtype(DType::F64));
+            let scalars = scalars.collect::<CandleResult<Vec<_>>>()?;
+            match scalars.as_slice() {
+                [] => Ok(Vec::new()),
+                scalars => Tensor::stack(scalars, 0)?.to_vec1(),
+            }
+        };
+        let read = || Ok((values(|step| &step.loss)?, values(|step| &step.norm)?));
+        let (losses, norms) = read().map_err(|e| fault::of_candle(&e))?;
+        let mut total = 0.0;
+        for (unchecked, (loss, norm)) in steps.iter().zip(losses.into_iter().zip(norms)) {
+            if !(loss.is_finite() && norm.is_finite()) {
+                let what = if loss.is_finite() {
+                    "the gradient"
                 } else {
-                    0.0
-                }
-            })
-            .collect();
+                    "the loss"
+                };
+                return Err(Failure::new(
+                    FailureKind::Diverged,
+                    format!(
+                        "{what} left the finite numbers in step {} of {} (loss {loss}, gradient \
+                         norm {norm})",
+                        unchecked.step + 1,
+                        self.steps
+                    ),
+                ));
+            }
+            total += loss * unchecked.clips;
+        }
+        Ok(total)
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    fn update(&mut self, clips: &[usize], learning_rate: f64) -> CandleResult<Unchecked> {
+        let (seed, step) = (self.input.seed, self.step);
+        let threads = self.input.dataset.threads();
+        let mut batch = self.features.batch(clips, self.recipe.seq_len)?;
+        let is_positive = |&clip: &usize| f32::from(u8::from(self.input.dataset.is_positive(clip)));
+        let mut targets: Vec<f32> = clips.iter().map(is_positive).collect();
         mixup(
             &mut batch,
             &mut targets,
@@ -227,18 +269,23 @@ impl<'a> Training<'a> {
         )?;
         let count = targets.len();
         let targets = Tensor::from_vec(targets, count, self.features.device())?;
-        let random = stream(seed, Stream::Dropout, step);
-        let pass = Pass::training(self.warmup(), self.recipe.dropout, random);
-        let logits = self.model.forward(&batch.x, batch.mask.as_ref(), &pass)?;
-        let loss = self.recipe.loss.forward(&logits, &targets)?;
-        let gradients = loss.backward()?;
-        let norm = self.optimiser.gradient_norm(&gradients)?;
-        let loss = f64::from(loss.to_scalar::<f32>()?);
-        if loss.is_finite() && norm.is_finite() {
-            let scale = clip_scale(norm, self.recipe.gradient_clip);
-            self.optimiser.step(&gradients, learning_rate, scale)?;
-        }
-        Ok((loss, norm))
+        let (warmup, dropout) = (self.warmup(), self.recipe.dropout);
+        let pass = |shard| {
+            let random = part_of_stream(seed, Stream::Dropout, step, shard);
+            Pass::training(warmup, dropout, random)
+        };
+        let what = (&self.model, &self.recipe.loss);
+        let backward = step::backward(what, (&batch, &targets), threads, pass)?;
+        let gradients = self.optimiser.gradients(backward.shards, threads)?;
+        let limit = self.recipe.gradient_clip;
+        self.optimiser
+            .step(&gradients, learning_rate, limit, threads)?;
+        Ok(Unchecked {
+            step,
+            clips: count as f64,
+            loss: backward.loss,
+            norm: gradients.norm_on_device().clone(),
+        })
     }
 
     /// Logits of a split, in the manifest's order, and what they are worth.
@@ -248,17 +295,26 @@ impl<'a> Training<'a> {
         warmup: f64,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<(Vec<f64>, Scores), Failure> {
-        let pass = Pass::evaluation(warmup);
         let clips = self.input.dataset.clips(split);
+        let threads = self.input.dataset.threads();
+        let chunks: Vec<&[usize]> = if self.features.device().is_cpu() {
+            clips.chunks(step::SHARD).collect()
+        } else {
+            clips.chunks(EVALUATION_BATCH).collect()
+        };
+        let (features, model, frames) = (&self.features, &self.model, self.recipe.seq_len);
         let mut logits = Vec::with_capacity(clips.len());
-        for chunk in clips.chunks(EVALUATION_BATCH) {
-            let scores = self
-                .features
-                .batch(chunk, self.recipe.seq_len)
-                .and_then(|batch| self.model.forward(&batch.x, batch.mask.as_ref(), &pass))
-                .and_then(|scores| scores.to_vec1::<f32>())
-                .map_err(|e| fault::of_candle(&e))?;
-            logits.extend(scores.into_iter().map(f64::from));
+        for chunks in chunks.chunks(threads.count()) {
+            let scored = threads.map(chunks, |chunk| {
+                let batch = features.batch(chunk, frames)?;
+                let pass = Pass::evaluation(warmup);
+                model
+                    .forward(&batch.x, batch.mask.as_ref(), &pass)?
+                    .to_vec1::<f32>()
+            });
+            for scores in scored.map_err(|e| fault::of_candle(&e))? {
+                logits.extend(scores.into_iter().map(f64::from));
+            }
             self.alive(false, progress)?;
         }
         let labels = self.labels(split);

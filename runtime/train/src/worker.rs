@@ -18,6 +18,7 @@ use crate::dataset::{self, Dataset};
 use crate::experiment::{self, ExperimentInput, Progress};
 use crate::pack::MANIFEST;
 use crate::surrogate::Surrogate;
+use crate::threads::Threads;
 
 /// Longest silence of a running experiment; the protocol promises five seconds.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -249,7 +250,11 @@ fn heartbeat(fence: u64, progress: Progress) -> Reply {
 /// The trainer of a specification, and the digest of its data.
 fn open(spec: &TrainerSpec) -> Result<(Trainer, String), Failure> {
     Ok(match spec {
-        TrainerSpec::Candle { data, device } => {
+        TrainerSpec::Candle {
+            data,
+            device,
+            threads,
+        } => {
             let device =
                 dataset::device(device).map_err(|e| load_failure(FailureKind::TrainerFault, &e))?;
             // Every file of a pack is checked, so an error of one that is there is a damage.
@@ -259,6 +264,9 @@ fn open(spec: &TrainerSpec) -> Result<(Trainer, String), Failure> {
                 FailureKind::MissingFeatures
             };
             let dataset = Dataset::open(data, device).map_err(|e| load_failure(kind, &e))?;
+            let threads = Threads::new(*threads as usize)
+                .map_err(|e| load_failure(FailureKind::TrainerFault, &e))?;
+            let dataset = dataset.on(threads);
             let digest = dataset.pack().digest().to_owned();
             (Trainer::Candle(Box::new(dataset)), digest)
         }

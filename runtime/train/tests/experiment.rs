@@ -9,6 +9,7 @@ use candle_core::Device;
 use orze_campaign::{Configuration, Failure, FailureKind};
 use orze_train::dataset::Dataset;
 use orze_train::experiment::{Completed, ExperimentInput, Progress, run};
+use orze_train::threads::Threads;
 
 fn pack() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/shoulder/pack")
@@ -31,8 +32,17 @@ fn small() -> Configuration {
 
 fn train(configuration: &Configuration, seed: u64, folder: &Path) -> Result<Completed, Failure> {
     let dataset = Dataset::open(&pack(), Device::Cpu).unwrap();
+    train_on(&dataset, configuration, seed, folder)
+}
+
+fn train_on(
+    dataset: &Dataset,
+    configuration: &Configuration,
+    seed: u64,
+    folder: &Path,
+) -> Result<Completed, Failure> {
     let input = ExperimentInput {
-        dataset: &dataset,
+        dataset,
         configuration,
         seed,
         directory: folder,
@@ -48,6 +58,7 @@ fn the_same_seed_gives_the_same_metrics_bit_for_bit() {
             .with("backbone", "raw+motion")
             .with("temporal_encoder", encoder)
             .with("epochs", 1)
+            .with("batch_size", 80)
             .with("mixup_alpha", 0.2)
             .with("feature_noise", 0.05)
             .with("oversampling", 1.5);
@@ -61,6 +72,12 @@ fn the_same_seed_gives_the_same_metrics_bit_for_bit() {
         let first = metrics(3, "a");
         assert_eq!(first, metrics(3, "b"), "{encoder}");
         assert_ne!(first, metrics(4, "c"), "{encoder}");
+        let threads = Threads::new(3).unwrap();
+        let dataset = Dataset::open(&pack(), Device::Cpu).unwrap().on(threads);
+        let out = folder.path().join("d");
+        let third = train_on(&dataset, &configuration, 3, &out).unwrap();
+        let weights = std::fs::read(out.join("weights.safetensors")).unwrap();
+        assert_eq!(first, (third.metrics.values, weights), "{encoder}, threads");
     }
 }
 

@@ -12,9 +12,10 @@ use orze_train::encoders::{self, EncoderSize};
 use orze_train::loss::Loss;
 use orze_train::mask::Mask;
 use orze_train::model::{Model, ModelConfig};
-use orze_train::optimiser::{AdamW, AdamWConfig, clip_scale};
+use orze_train::optimiser::{AdamW, AdamWConfig};
 use orze_train::parameters::Parameters;
 use orze_train::pass::Pass;
+use orze_train::threads::Threads;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
@@ -127,6 +128,7 @@ fn check(encoder: &str, recorded: &Recorded) {
         gamma: 2.0,
         alpha: 0.25,
     };
+    let threads = Threads::default();
     for (step, &expected) in recorded.losses.iter().enumerate() {
         let random = ChaCha8Rng::seed_from_u64(0);
         let pass = Pass::training((step as f64 / 3.0).min(1.0), 0.0, random);
@@ -143,8 +145,9 @@ fn check(encoder: &str, recorded: &Recorded) {
             }
         }
         let loss = loss.forward(&logits, &targets).unwrap();
-        let gradients = loss.backward().unwrap();
-        let norm = optimiser.gradient_norm(&gradients).unwrap();
+        let stores = vec![loss.backward().unwrap()];
+        let gradients = optimiser.gradients(stores, &threads).unwrap();
+        let norm = gradients.norm().unwrap();
         let what = |what: &str| format!("{encoder}: {what} of step {step}");
         near(
             &what("loss"),
@@ -158,9 +161,7 @@ fn check(encoder: &str, recorded: &Recorded) {
             recorded.gradient_norms[step],
             NORM_TOLERANCE,
         );
-        optimiser
-            .step(&gradients, 0.01, clip_scale(norm, 0.2))
-            .unwrap();
+        optimiser.step(&gradients, 0.01, 0.2, &threads).unwrap();
     }
 }
 

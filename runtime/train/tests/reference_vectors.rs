@@ -16,6 +16,7 @@ use orze_train::layers::{
 };
 use orze_train::loss::Loss;
 use orze_train::optimiser::{AdamW, AdamWConfig};
+use orze_train::threads::Threads;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -361,13 +362,16 @@ fn reference_vectors_of_adamw() {
         weight_decay: number("weight_decay"),
     };
     let mut optimiser = AdamW::new([variable.clone()], config, |_| true).unwrap();
+    let threads = Threads::default();
     let trajectory: Vec<Vec<f64>> = serde_json::from_value(file["trajectory"].clone()).unwrap();
     for (step, expected) in trajectory.iter().enumerate() {
         let loss = (variable.as_tensor() - &target)
             .and_then(|d| d.sqr()?.sum_all())
             .unwrap();
+        let stores = vec![loss.backward().unwrap()];
+        let gradients = optimiser.gradients(stores, &threads).unwrap();
         optimiser
-            .step(&loss.backward().unwrap(), number("lr"), 1.0)
+            .step(&gradients, number("lr"), 0.0, &threads)
             .unwrap();
         let expected = Array {
             shape: vec![expected.len()],

@@ -118,6 +118,7 @@ fn candle() -> Request {
     load(TrainerSpec::Candle {
         data: root().join("examples/shoulder/pack"),
         device: "cpu".to_owned(),
+        threads: 1,
     })
 }
 
@@ -258,6 +259,7 @@ fn what_can_not_be_loaded_is_answered_with_the_file_and_a_hint() {
     worker.ask(&load(TrainerSpec::Candle {
         data: "no/such/pack".into(),
         device: "cpu".to_owned(),
+        threads: 1,
     }));
     let Reply::Failed {
         fence: None,
@@ -274,6 +276,7 @@ fn what_can_not_be_loaded_is_answered_with_the_file_and_a_hint() {
         trainer: TrainerSpec::Candle {
             data: "x".into(),
             device: "cpu".to_owned(),
+            threads: 1,
         },
     });
     assert!(matches!(worker.reply(), Reply::Failed { fence: None, .. }));
@@ -296,6 +299,7 @@ fn a_damaged_pack_is_told_from_a_missing_one() {
     worker.ask(&load(TrainerSpec::Candle {
         data: folder.path().into(),
         device: "cpu".to_owned(),
+        threads: 1,
     }));
     let Reply::Failed { failure, .. } = worker.reply() else {
         panic!("not failed");

@@ -10,7 +10,7 @@ use crate::pass::Pass;
 const EXPANSION: usize = 2;
 
 /// A layer that mixes frames, each with those before it: padding after a clip's end changes none.
-pub(super) trait Mixer: std::fmt::Debug {
+pub(super) trait Mixer: std::fmt::Debug + Send + Sync {
     /// `[batch, time, dim]` → `[batch, time, dim]`.
     fn mix(&self, x: &Tensor) -> Result<Tensor>;
 }

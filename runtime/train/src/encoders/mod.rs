@@ -20,7 +20,7 @@ pub use xlstm::XLstm;
 pub use zipformer::Zipformer;
 
 /// An encoder, as the model sees it.
-pub trait TemporalEncoder: std::fmt::Debug {
+pub trait TemporalEncoder: std::fmt::Debug + Send + Sync {
     /// `[batch, time, dim]` → `[batch, time, dim]`. What stands in padded frames, before or after,
     /// must not change a valid one.
     ///

@@ -2,6 +2,7 @@
 
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor};
 
+use super::simd::{add, total};
 use super::{Real, by_type, hold, slice};
 
 /// `m ← β₁ m + (1 − β₁) s g`, `v ← β₂ v + (1 − β₂) (s g)²` on the moments of one variable.
@@ -27,23 +28,52 @@ pub(crate) struct UpdateWeights {
 /// # Errors
 /// For a tensor of another kind.
 pub(crate) fn sum_of_squares(x: &Tensor) -> Result<f64> {
+    #[inline(always)]
     fn sum<T: Real>(x: &Tensor) -> Result<f64> {
         let held = hold(x)?;
-        // Sixteen sums at a time vectorise; their order is fixed.
-        let mut sums = [T::zero(); 16];
-        let mut total = 0.0;
-        for values in held.slice::<T>()?.chunks(1 << 12) {
-            sums.fill(T::zero());
-            for chunk in values.chunks(sums.len()) {
-                for (sum, &value) in sums.iter_mut().zip(chunk) {
-                    *sum += value * value;
-                }
-            }
-            total += sums.iter().map(|sum| sum.to_f64()).sum::<f64>();
-        }
-        Ok(total)
+        let pieces = held.slice::<T>()?.chunks(1 << 12);
+        Ok(pieces
+            .map(|piece| total([piece], |[x]| x * x).to_f64())
+            .sum())
     }
     by_type!(x.dtype(), sum(x))
+}
+
+struct Accumulate;
+
+/// `sum += part`, in place; both contiguous, on the CPU and of one shape.
+///
+/// # Errors
+/// For tensors of another kind.
+pub(crate) fn accumulate(sum: &Tensor, part: &Tensor) -> Result<()> {
+    sum.inplace_op2(part, &Accumulate)
+}
+
+#[inline(always)]
+fn add_part<T: Real>(
+    (sum, sl): (&mut CpuStorage, &Layout),
+    (part, pl): (&CpuStorage, &Layout),
+) -> Result<()> {
+    let part = slice::<T>(part, pl)?;
+    add(slice_mut::<T>(sum, sl)?, [part], |[part]| part);
+    Ok(())
+}
+
+impl InplaceOp2 for Accumulate {
+    fn name(&self) -> &'static str {
+        "accumulate"
+    }
+
+    fn cpu_fwd(
+        &self,
+        sum: &mut CpuStorage,
+        sl: &Layout,
+        part: &CpuStorage,
+        pl: &Layout,
+    ) -> Result<()> {
+        let dtype = candle_core::backend::BackendStorage::dtype(part);
+        by_type!(dtype, add_part((sum, sl), (part, pl)))
+    }
 }
 
 /// The values of a contiguous argument that is written.
@@ -57,6 +87,7 @@ fn slice_mut<'a, T: Real>(storage: &'a mut CpuStorage, layout: &Layout) -> Resul
     }
 }
 
+#[inline(always)]
 fn moments<T: Real>(
     op: &UpdateMoments,
     (moments, ml): (&mut CpuStorage, &Layout),
@@ -74,6 +105,7 @@ fn moments<T: Real>(
     Ok(())
 }
 
+#[inline(always)]
 fn weights<T: Real>(
     op: &UpdateWeights,
     (weights, wl): (&mut CpuStorage, &Layout),

@@ -2,6 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
+use super::simd::{add, append};
 use super::{Real, by_type, hold, misfit, slice};
 
 struct BypassOp {
@@ -38,6 +39,7 @@ fn shares<T: Real>(op: &BypassOp, scale: &[T]) -> Vec<T> {
     scale.iter().map(|&c| clamp(c)).collect()
 }
 
+#[inline(always)]
 fn forward<T: Real>(
     op: &BypassOp,
     (x, xl): (&CpuStorage, &Layout),
@@ -51,16 +53,12 @@ fn forward<T: Real>(
         .chunks_exact(shares.len())
         .zip(branch.chunks_exact(shares.len()))
     {
-        y.extend(
-            x.iter()
-                .zip(branch)
-                .zip(&shares)
-                .map(|((&x, &b), &c)| x + c * b),
-        );
+        append([&mut y], [x, branch, &shares], |[x, b, c]| [x + c * b]);
     }
     Ok(T::to_cpu_storage_owned(y))
 }
 
+#[inline(always)]
 fn backward<T: Real>(
     op: &BypassOp,
     branch: &Tensor,
@@ -75,10 +73,8 @@ fn backward<T: Real>(
     let mut dbranch = Vec::with_capacity(branch.elem_count());
     let rows = branches.slice::<T>()?.chunks_exact(dim);
     for (branch, gradient) in rows.zip(gradients.slice::<T>()?.chunks_exact(dim)) {
-        dbranch.extend(gradient.iter().zip(&shares).map(|(&g, &c)| g * c));
-        for ((sum, &b), &g) in sums.iter_mut().zip(branch).zip(gradient) {
-            *sum += b * g;
-        }
+        append([&mut dbranch], [gradient, &shares], |[g, c]| [g * c]);
+        add(&mut sums, [branch, gradient], |[b, g]| b * g);
     }
     for ((sum, &scale), &share) in sums.iter_mut().zip(scales).zip(&shares) {
         if scale != share {

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
+use super::simd::{LANES, Lanes, add, load, store};
 use super::{Real, by_type, hold, misfit, slice};
 
 struct DepthwiseConv1d {
@@ -39,6 +40,16 @@ fn reach(t: usize, time: usize, kernel: usize, before: usize) -> Range<usize> {
     before.saturating_sub(t)..kernel.min(time + before - t)
 }
 
+/// `sum += x y`.
+#[inline(always)]
+fn add_product<T: Real>(sum: &mut Lanes<T>, x: &[T], y: &[T]) {
+    let (x, y) = (load(x), load(y));
+    for l in 0..LANES {
+        sum[l] += x[l] * y[l];
+    }
+}
+
+#[inline(always)]
 fn forward<T: Real>(
     op: &DepthwiseConv1d,
     (time, dim): (usize, usize),
@@ -48,23 +59,25 @@ fn forward<T: Real>(
     let taps = taps(slice::<T>(weight.0, weight.1)?, dim);
     let kernel = taps.len() / dim;
     let mut y = Vec::with_capacity(x.len());
+    let mut row = vec![T::zero(); dim];
     for clip in x.chunks_exact(time * dim) {
         for t in 0..time {
-            let start = y.len();
-            y.extend_from_slice(bias);
-            let row = &mut y[start..];
-            for k in reach(t, time, kernel, op.before) {
-                let frame = &clip[(t + k - op.before) * dim..][..dim];
-                let tap = &taps[k * dim..][..dim];
-                for ((y, &x), &w) in row.iter_mut().zip(frame).zip(tap) {
-                    *y += x * w;
+            for first in (0..dim).step_by(LANES) {
+                let mut sum = load(&bias[first..]);
+                for k in reach(t, time, kernel, op.before) {
+                    let frame = &clip[(t + k - op.before) * dim..][..dim];
+                    let tap = &taps[k * dim..][..dim];
+                    add_product(&mut sum, &frame[first..], &tap[first..]);
                 }
+                store(&mut row[first..], &sum);
             }
+            y.extend_from_slice(&row);
         }
     }
     Ok(T::to_cpu_storage_owned(y))
 }
 
+#[inline(always)]
 fn backward<T: Real>(
     op: &DepthwiseConv1d,
     x: &Tensor,
@@ -76,23 +89,36 @@ fn backward<T: Real>(
     let (xs, gs) = (xs.slice::<T>()?, gs.slice::<T>()?);
     let taps = taps(ws.slice::<T>()?, dim);
     let kernel = taps.len() / dim;
-    let mut dx = vec![T::zero(); xs.len()];
+    let mut dx = Vec::with_capacity(xs.len());
     let (mut dtaps, mut dbias) = (vec![T::zero(); taps.len()], vec![T::zero(); dim]);
+    let mut row = vec![T::zero(); dim];
     let clips = xs.chunks_exact(time * dim).zip(gs.chunks_exact(time * dim));
-    for ((x, g), dx) in clips.zip(dx.chunks_exact_mut(time * dim)) {
+    for (x, g) in clips {
         for t in 0..time {
-            let g = &g[t * dim..][..dim];
-            for (sum, &g) in dbias.iter_mut().zip(g) {
-                *sum += g;
-            }
-            for k in reach(t, time, kernel, op.before) {
-                let at = (t + k - op.before) * dim;
-                let (tap, dtap) = (&taps[k * dim..][..dim], &mut dtaps[k * dim..][..dim]);
-                let (x, dx) = (&x[at..][..dim], &mut dx[at..][..dim]);
-                for i in 0..dim {
-                    dx[i] += g[i] * tap[i];
-                    dtap[i] += g[i] * x[i];
+            // Of the frames that see frame t, tap k is that of frame t + before − k.
+            let taps_of_it =
+                (t + op.before + 1).saturating_sub(time)..kernel.min(t + op.before + 1);
+            for first in (0..dim).step_by(LANES) {
+                let mut sum = [T::zero(); LANES];
+                for k in taps_of_it.clone() {
+                    let g = &g[(t + op.before - k) * dim..][..dim];
+                    let tap = &taps[k * dim..][..dim];
+                    add_product(&mut sum, &g[first..], &tap[first..]);
                 }
+                store(&mut row[first..], &sum);
+            }
+            dx.extend_from_slice(&row);
+            add(&mut dbias, [&g[t * dim..][..dim]], |[g]| g);
+        }
+        for (k, dtap) in dtaps.chunks_exact_mut(dim).enumerate() {
+            for first in (0..dim).step_by(LANES) {
+                let mut sum = load(&dtap[first..]);
+                for t in op.before.saturating_sub(k)..time.min(time + op.before - k) {
+                    let frame = &x[(t + k - op.before) * dim..][..dim];
+                    let g = &g[t * dim..][..dim];
+                    add_product(&mut sum, &g[first..], &frame[first..]);
+                }
+                store(&mut dtap[first..], &sum);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
+use super::simd::{LANES, extend, load};
 use super::{Real, by_type, hold, slice};
 
 struct Dropout {
@@ -16,13 +17,20 @@ pub fn dropout(x: &Tensor, factors: Vec<f32>) -> Result<Tensor> {
     x.contiguous()?.apply_op1(Dropout { factors })
 }
 
+#[inline(always)]
 fn product<T: Real>(values: &[T], factors: &[f32]) -> Vec<T> {
-    let pairs = values.iter().zip(factors);
-    pairs
-        .map(|(&x, &factor)| x * T::of(f64::from(factor)))
-        .collect()
+    let mut y = Vec::with_capacity(values.len());
+    for (values, factors) in values.chunks(LANES).zip(factors.chunks(LANES)) {
+        let (mut lanes, factors) = (load(values), load(factors));
+        for l in 0..LANES {
+            lanes[l] *= T::of(f64::from(factors[l]));
+        }
+        extend(&mut y, &lanes, values.len());
+    }
+    y
 }
 
+#[inline(always)]
 fn forward<T: Real>(op: &Dropout, x: &CpuStorage, layout: &Layout) -> Result<CpuStorage> {
     Ok(T::to_cpu_storage_owned(product(
         slice::<T>(x, layout)?,
@@ -30,6 +38,7 @@ fn forward<T: Real>(op: &Dropout, x: &CpuStorage, layout: &Layout) -> Result<Cpu
     )))
 }
 
+#[inline(always)]
 fn backward<T: Real>(op: &Dropout, gradient: &Tensor) -> Result<Tensor> {
     let held = hold(gradient)?;
     let dx = product(held.slice::<T>()?, &op.factors);

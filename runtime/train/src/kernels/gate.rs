@@ -2,6 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 
+use super::simd::{append, map};
 use super::{Real, by_type, hold, misfit, slice};
 
 struct Silu;
@@ -24,47 +25,61 @@ pub fn gate(x: &Tensor, z: &Tensor) -> Result<Tensor> {
 }
 
 /// `silu(z)` and its derivative.
-#[inline]
+#[inline(always)]
 fn with_slope<T: Real>(z: T) -> (T, T) {
     let open = z.sigmoid();
     (z * open, open * (T::one() + z * (T::one() - open)))
 }
 
+#[inline(always)]
 fn silu_forward<T: Real>(x: &CpuStorage, layout: &Layout) -> Result<CpuStorage> {
-    let y = slice::<T>(x, layout)?
-        .iter()
-        .map(|&x| x * x.sigmoid())
-        .collect();
+    let y = map(
+        [slice::<T>(x, layout)?],
+        #[inline(always)]
+        |[x]| x * x.sigmoid(),
+    );
     Ok(T::to_cpu_storage_owned(y))
 }
 
+#[inline(always)]
 fn silu_backward<T: Real>(x: &Tensor, gradient: &Tensor) -> Result<Tensor> {
     let (xs, gs) = (hold(x)?, hold(gradient)?);
-    let pairs = xs.slice::<T>()?.iter().zip(gs.slice::<T>()?);
-    let dx: Vec<T> = pairs.map(|(&x, &g)| g * with_slope(x).1).collect();
+    let dx = map(
+        [xs.slice::<T>()?, gs.slice::<T>()?],
+        #[inline(always)]
+        |[x, g]| g * with_slope(x).1,
+    );
     Tensor::from_vec(dx, x.shape(), x.device())
 }
 
+#[inline(always)]
 fn gate_forward<T: Real>(
     (x, xl): (&CpuStorage, &Layout),
     (z, zl): (&CpuStorage, &Layout),
 ) -> Result<CpuStorage> {
-    let pairs = slice::<T>(x, xl)?.iter().zip(slice::<T>(z, zl)?);
-    let y = pairs.map(|(&x, &z)| x * (z * z.sigmoid())).collect();
+    let y = map(
+        [slice::<T>(x, xl)?, slice::<T>(z, zl)?],
+        #[inline(always)]
+        |[x, z]| x * (z * z.sigmoid()),
+    );
     Ok(T::to_cpu_storage_owned(y))
 }
 
+#[inline(always)]
 fn gate_backward<T: Real>(x: &Tensor, z: &Tensor, gradient: &Tensor) -> Result<(Tensor, Tensor)> {
     let (xs, zs, gs) = (hold(x)?, hold(z)?, hold(gradient)?);
-    let (xs, zs, gs) = (xs.slice::<T>()?, zs.slice::<T>()?, gs.slice::<T>()?);
-    let mut dx = vec![T::zero(); xs.len()];
-    let mut dz = vec![T::zero(); xs.len()];
-    let rest = xs.iter().zip(zs).zip(gs);
-    for ((dx, dz), ((&x, &z), &g)) in dx.iter_mut().zip(&mut dz).zip(rest) {
-        let (value, slope) = with_slope(z);
-        *dx = g * value;
-        *dz = g * x * slope;
-    }
+    let rows = [xs.slice::<T>()?, zs.slice::<T>()?, gs.slice::<T>()?];
+    let mut dx = Vec::with_capacity(rows[0].len());
+    let mut dz = Vec::with_capacity(rows[0].len());
+    append(
+        [&mut dx, &mut dz],
+        rows,
+        #[inline(always)]
+        |[x, z, g]| {
+            let (value, slope) = with_slope(z);
+            [g * value, g * x * slope]
+        },
+    );
     Ok((
         Tensor::from_vec(dx, x.shape(), x.device())?,
         Tensor::from_vec(dz, z.shape(), z.device())?,

@@ -1,72 +1,137 @@
-//! One head of one clip, copied out of packed rows so that its loops run over contiguous memory.
+//! One head of one clip, copied out of packed rows into matrices whose products vectorise.
+
+use std::ops::Range;
 
 use super::Real;
+use super::simd::{LANES, Lanes, store};
 
-/// `time × width` each; keys and values transposed too.
-pub(super) struct Head<T> {
-    pub time: usize,
-    pub width: usize,
-    pub q: Vec<T>,
-    pub k: Vec<T>,
-    pub v: Vec<T>,
-    /// `[width, time]`.
-    pub kt: Vec<T>,
-    /// `[width, time]`.
-    pub vt: Vec<T>,
-    /// Weights `[time, time]`.
-    pub p: Vec<T>,
+/// A matrix whose rows are padded with zeros to whole lanes.
+pub(super) struct Matrix<T> {
+    /// Lanes a row.
+    wide: usize,
+    lanes: Vec<Lanes<T>>,
 }
 
-impl<T: Real> Head<T> {
-    pub fn new(time: usize, width: usize) -> Self {
-        let empty = || vec![T::zero(); time * width];
+impl<T: Real> Matrix<T> {
+    pub fn new(rows: usize, columns: usize) -> Self {
+        let wide = columns.div_ceil(LANES);
         Self {
-            time,
-            width,
-            q: empty(),
-            k: empty(),
-            v: empty(),
-            kt: empty(),
-            vt: empty(),
-            p: vec![T::zero(); time * time],
+            wide,
+            lanes: vec![[T::zero(); LANES]; rows * wide],
         }
     }
 
-    /// Rows of `stride` entries that begin with queries, keys and values of `dim` entries each.
-    pub fn load(&mut self, clip: &[T], stride: usize, dim: usize, head: usize) {
-        let (time, width) = (self.time, self.width);
-        for t in 0..time {
-            let row = &clip[t * stride + head * width..];
-            let at = t * width..(t + 1) * width;
-            self.q[at.clone()].copy_from_slice(&row[..width]);
-            self.k[at.clone()].copy_from_slice(&row[dim..dim + width]);
-            self.v[at].copy_from_slice(&row[2 * dim..2 * dim + width]);
-            for w in 0..width {
-                self.kt[w * time + t] = row[dim + w];
-                self.vt[w * time + t] = row[2 * dim + w];
+    /// A row with its padding.
+    #[inline(always)]
+    pub fn row(&self, row: usize) -> &[T] {
+        self.lanes[row * self.wide..][..self.wide].as_flattened()
+    }
+
+    #[inline(always)]
+    pub fn row_mut(&mut self, row: usize) -> &mut [T] {
+        self.lanes[row * self.wide..][..self.wide].as_flattened_mut()
+    }
+
+    /// Becomes the transposed of a matrix of so many rows.
+    #[inline(always)]
+    fn turn(&mut self, other: &Self, rows: usize) {
+        let stride = self.wide * LANES;
+        let columns = self.lanes.as_flattened_mut().chunks_mut(LANES * stride);
+        for (column, turned) in columns.enumerate() {
+            for j in 0..rows {
+                let lanes = &other.lanes[j * other.wide + column];
+                for (row, &entry) in turned.chunks_exact_mut(stride).zip(lanes) {
+                    row[j] = entry;
+                }
             }
         }
     }
 
-    /// Sets the first `reach` weights of row `i` to the scores `scale · q_i · k_j`.
-    pub fn score(&mut self, i: usize, reach: usize, scale: T) -> &mut [T] {
-        let row = &mut self.p[i * self.time..][..reach];
-        row.fill(T::zero());
-        for w in 0..self.width {
-            axpy(
-                row,
-                self.q[i * self.width + w] * scale,
-                &self.kt[w * self.time..],
-            );
+    /// `y = Σ_j weight(j) · row_j` over these rows, as many columns as `y` has.
+    #[inline(always)]
+    pub fn combine(&self, y: &mut [T], rows: Range<usize>, weight: impl Fn(usize) -> T) {
+        for (column, y) in y.chunks_mut(LANES).enumerate() {
+            let mut sum = [T::zero(); LANES];
+            for j in rows.clone() {
+                let (weight, lanes) = (weight(j), &self.lanes[j * self.wide + column]);
+                for l in 0..LANES {
+                    sum[l] += weight * lanes[l];
+                }
+            }
+            store(y, &sum);
         }
-        row
     }
 }
 
-/// `y += a x` over the length of `y`.
-pub(super) fn axpy<T: Real>(y: &mut [T], a: T, x: &[T]) {
-    for (y, &x) in y.iter_mut().zip(x) {
-        *y += a * x;
+/// `[time, width]` each; keys and values transposed too.
+pub(super) struct Head<T> {
+    pub time: usize,
+    pub width: usize,
+    /// Times `1 / √width`.
+    pub q: Matrix<T>,
+    pub k: Matrix<T>,
+    pub v: Matrix<T>,
+    /// `[width, time]`.
+    kt: Matrix<T>,
+    /// `[width, time]`.
+    vt: Matrix<T>,
+    /// Weights `[time, time]`.
+    pub p: Matrix<T>,
+}
+
+impl<T: Real> Head<T> {
+    pub fn new(time: usize, width: usize) -> Self {
+        let matrix = || Matrix::new(time, width);
+        let transposed = || Matrix::new(width, time);
+        Self {
+            time,
+            width,
+            q: matrix(),
+            k: matrix(),
+            v: matrix(),
+            kt: transposed(),
+            vt: transposed(),
+            p: Matrix::new(time, time),
+        }
+    }
+
+    /// Rows of `stride` entries that begin with queries, keys and values of `dim` entries each.
+    #[inline(always)]
+    pub fn load(&mut self, clip: &[T], stride: usize, dim: usize, head: usize) {
+        let width = self.width;
+        let scale = scale(width);
+        for t in 0..self.time {
+            let row = &clip[t * stride + head * width..];
+            let q = self.q.row_mut(t)[..width].iter_mut();
+            for (scaled, &q) in q.zip(&row[..width]) {
+                *scaled = q * scale;
+            }
+            let (k, v) = (&row[dim..][..width], &row[2 * dim..][..width]);
+            self.k.row_mut(t)[..width].copy_from_slice(k);
+            self.v.row_mut(t)[..width].copy_from_slice(v);
+        }
+        self.kt.turn(&self.k, self.time);
+    }
+
+    /// Prepares for [`Self::along_values`].
+    #[inline(always)]
+    pub fn turn_values(&mut self) {
+        self.vt.turn(&self.v, self.time);
+    }
+
+    /// Sets row `i` of the weights to the scores `q_i · k_j / √width` of all frames.
+    #[inline(always)]
+    pub fn score(&mut self, i: usize) -> &mut [T] {
+        let q = self.q.row(i);
+        let row = self.p.row_mut(i);
+        self.kt.combine(row, 0..self.width, |w| q[w]);
+        row
+    }
+
+    /// `g · v_j` of all frames.
+    #[inline(always)]
+    pub fn along_values(&self, row: &mut [T], g: &[T]) {
+        self.vt.combine(row, 0..self.width, |w| g[w]);
     }
 }
 

@@ -7,7 +7,8 @@
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
-use super::heads::{Head, axpy, scale};
+use super::heads::{Head, Matrix, scale};
+use super::simd::{add, total};
 use super::{Real, by_type, hold, misfit, slice};
 
 struct MatrixMemory {
@@ -31,8 +32,8 @@ struct Memory<T> {
     forget: Vec<T>,
     /// `F`, the sums of `log sigmoid(forget)`.
     sums: Vec<T>,
-    /// `exp(F_i − F_j + ĩ_j − m_i)`, `[time, time]`.
-    decay: Vec<T>,
+    /// `exp(F_i − F_j + ĩ_j − m_i)`, `[time, time]`, zeros where `j > i`.
+    decay: Matrix<T>,
     /// `Σ_j S_ij`.
     total: Vec<T>,
     /// `e^{−m_i}`.
@@ -47,12 +48,13 @@ impl<T: Real> Memory<T> {
             input: empty(time),
             forget: empty(time),
             sums: empty(time),
-            decay: empty(time * time),
+            decay: Matrix::new(time, time),
             total: empty(time),
             floor: empty(time),
         }
     }
 
+    #[inline(always)]
     fn load(&mut self, clip: &[T], dim: usize, heads: usize, h: usize) {
         let (time, stride) = (self.head.time, 3 * dim + 2 * heads);
         self.head.load(clip, stride, dim, h);
@@ -63,30 +65,30 @@ impl<T: Real> Memory<T> {
             sum += -(-self.forget[t]).softplus();
             self.sums[t] = sum;
         }
-        let scale = scale(self.head.width);
         for i in 0..time {
-            let decay = &mut self.decay[i * time..=i * time + i];
+            let decay = self.decay.row_mut(i);
             let mut top = self.input[i];
-            for (j, entry) in decay.iter_mut().enumerate() {
+            for (j, entry) in decay[..=i].iter_mut().enumerate() {
                 *entry = self.sums[i] - self.sums[j] + self.input[j];
                 if *entry > top {
                     top = *entry;
                 }
             }
+            decay[i + 1..].fill(T::of(f64::NEG_INFINITY));
             for entry in decay.iter_mut() {
                 *entry = (*entry - top).exp();
             }
             self.floor[i] = (-top).exp();
-            let mut total = T::zero();
-            for (weight, &decay) in self.head.score(i, i + 1, scale).iter_mut().zip(&*decay) {
+            let weights = self.head.score(i);
+            for (weight, &decay) in weights.iter_mut().zip(&*decay) {
                 *weight *= decay;
-                total += *weight;
             }
-            self.total[i] = total;
+            self.total[i] = total([&*weights], |[weight]| weight);
         }
     }
 
     /// The denominator of row `i`, and the sign of the sum in it when that is the larger one.
+    #[inline(always)]
     fn denominator(&self, i: usize) -> (T, Option<T>) {
         let (total, floor) = (self.total[i], self.floor[i]);
         if total.abs() > floor {
@@ -102,6 +104,7 @@ impl<T: Real> Memory<T> {
     }
 }
 
+#[inline(always)]
 fn forward<T: Real>(op: &MatrixMemory, packed: &CpuStorage, layout: &Layout) -> Result<CpuStorage> {
     let (batch, time, stride) = layout.shape().dims3()?;
     let (heads, dim) = (op.heads, (stride - 2 * op.heads) / 3);
@@ -115,15 +118,15 @@ fn forward<T: Real>(op: &MatrixMemory, packed: &CpuStorage, layout: &Layout) -> 
             for i in 0..time {
                 let y = &mut y[i * dim + h * width..][..width];
                 let inverse = T::one() / memory.denominator(i).0;
-                for (j, &weight) in memory.head.p[i * time..=i * time + i].iter().enumerate() {
-                    axpy(y, weight * inverse, &memory.head.v[j * width..]);
-                }
+                let weights = memory.head.p.row(i);
+                memory.head.v.combine(y, 0..i + 1, |j| weights[j] * inverse);
             }
         }
     }
     Ok(T::to_cpu_storage_owned(y))
 }
 
+#[inline(always)]
 fn backward<T: Real>(
     op: &MatrixMemory,
     packed: &Tensor,
@@ -136,7 +139,9 @@ fn backward<T: Real>(
     let (held, results, gradients) = (hold(packed)?, hold(result)?, hold(gradient)?);
     let mut dpacked = vec![T::zero(); packed.elem_count()];
     let mut memory = Memory::new(time, width);
-    let (mut row, mut dsums) = (vec![T::zero(); time], vec![T::zero(); time]);
+    let (mut gs, mut ds) = (Matrix::new(time, width), Matrix::new(time, time));
+    let mut dinput = Matrix::new(1, time);
+    let mut dsums = vec![T::zero(); time];
     let clips = held.slice::<T>()?.chunks_exact(time * stride);
     let outputs = results.slice::<T>()?.chunks_exact(time * dim);
     let outputs = outputs.zip(gradients.slice::<T>()?.chunks_exact(time * dim));
@@ -144,46 +149,47 @@ fn backward<T: Real>(
     for ((clip, dclip), (y, g)) in clips.zip(outputs) {
         for h in 0..heads {
             memory.load(clip, dim, heads, h);
-            dsums.fill(T::zero());
+            memory.head.turn_values();
+            let head = &memory.head;
+            let dinput = dinput.row_mut(0);
+            dinput.fill(T::zero());
             let (column, gate) = (h * width, 3 * dim + h);
-            for i in 0..time {
+            for (i, dsum) in dsums.iter_mut().enumerate() {
                 let at = i * dim + column;
                 let (y, g) = (&y[at..][..width], &g[at..][..width]);
                 let (denominator, sign) = memory.denominator(i);
                 let inverse = T::one() / denominator;
-                let head = &memory.head;
-                let weights = &head.p[i * time..=i * time + i];
-                let decay = &memory.decay[i * time..=i * time + i];
-                let row = &mut row[..=i];
-                row.fill(T::zero());
-                for (w, &g) in g.iter().enumerate() {
-                    axpy(row, g * inverse, &head.vt[w * time..]);
+                let scaled = &mut gs.row_mut(i)[..width];
+                for (scaled, &g) in scaled.iter_mut().zip(g) {
+                    *scaled = g * inverse;
                 }
+                let row = ds.row_mut(i);
+                head.along_values(row, scaled);
                 // Of the denominator.
                 if let Some(sign) = sign {
-                    let mut along = T::zero();
-                    for (&g, &y) in g.iter().zip(y) {
-                        along += g * y;
-                    }
+                    let along = total([g, y], |[g, y]| g * y);
                     let common = along * inverse * sign;
                     for entry in row.iter_mut() {
                         *entry -= common;
                     }
                 }
-                for j in 0..=i {
-                    let base = j * stride;
-                    let dvalue = &mut dclip[base + 2 * dim + column..][..width];
-                    axpy(dvalue, weights[j] * inverse, g);
-                    let exponent = row[j] * weights[j];
-                    dsums[i] += exponent;
-                    dsums[j] -= exponent;
-                    dclip[base + gate] += exponent;
-                    let score = row[j] * decay[j] * scale(width);
-                    let dquery = &mut dclip[i * stride + column..][..width];
-                    axpy(dquery, score, &head.k[j * width..]);
-                    let dkey = &mut dclip[base + dim + column..][..width];
-                    axpy(dkey, score, &head.q[i * width..]);
+                let weights = head.p.row(i);
+                *dsum = total([&*row, weights], |[d, weight]| d * weight);
+                add(dinput, [&*row, weights], |[d, weight]| d * weight);
+                for (entry, &decay) in row.iter_mut().zip(memory.decay.row(i)) {
+                    *entry *= decay;
                 }
+            }
+            for t in 0..time {
+                let scores = ds.row(t);
+                let row = &mut dclip[t * stride + column..];
+                head.k
+                    .combine(&mut row[..width], 0..t + 1, |j| scores[j] * scale(width));
+                head.q
+                    .combine(&mut row[dim..][..width], t..time, |i| ds.row(i)[t]);
+                gs.combine(&mut row[2 * dim..][..width], t..time, |i| head.p.row(i)[t]);
+                dsums[t] -= dinput[t];
+                dclip[t * stride + gate] = dinput[t];
             }
             let mut after = T::zero();
             for t in (0..time).rev() {

@@ -2,7 +2,8 @@
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
-use super::heads::{Head, axpy, scale};
+use super::heads::{Head, Matrix, scale};
+use super::simd::{LANES, load, store, sum, total};
 use super::{Real, by_type, hold, misfit, slice};
 
 /// How scores `q·k / √width` become weights.
@@ -35,48 +36,74 @@ pub fn mix_heads(packed: &Tensor, heads: usize, mixing: Mixing) -> Result<Tensor
 }
 
 impl<T: Real> Head<T> {
-    /// Fills the weights. `decay[n]` is `γⁿ`; empty for softmax over the first `valid` frames.
-    fn weigh(&mut self, scale: T, valid: usize, decay: &[T]) {
-        let time = self.time;
-        self.p.fill(T::zero());
-        for i in 0..time {
-            let reach = if decay.is_empty() { valid } else { i + 1 };
-            let row = self.score(i, reach, scale);
-            if decay.is_empty() {
-                softmax(row);
+    /// Fills the weights. `decay` holds `γ^{i−j}`, zeros where `j > i`; without it, softmax over the
+    /// first `valid` frames.
+    #[inline(always)]
+    fn weigh(&mut self, valid: usize, decay: Option<&Matrix<T>>) {
+        for i in 0..self.time {
+            let row = self.score(i);
+            if let Some(decay) = decay {
+                multiply(row, decay.row(i));
             } else {
-                for (weight, &power) in row.iter_mut().zip(decay[..reach].iter().rev()) {
-                    *weight *= power;
-                }
+                softmax(row, valid);
             }
         }
     }
 }
 
-fn softmax<T: Real>(row: &mut [T]) {
-    let top = row
-        .iter()
-        .fold(row[0], |top, &x| if x > top { x } else { top });
-    let mut sum = T::zero();
-    for x in row.iter_mut() {
-        *x = (*x - top).exp();
-        sum += *x;
+#[inline(always)]
+fn multiply<T: Real>(row: &mut [T], factors: &[T]) {
+    for (x, &factor) in row.iter_mut().zip(factors) {
+        *x *= factor;
     }
-    let inverse = T::one() / sum;
-    for x in row.iter_mut() {
+}
+
+/// Over the first `valid` entries of a padded row; the others become zeros.
+#[inline(always)]
+fn softmax<T: Real>(row: &mut [T], valid: usize) {
+    let least = T::of(f64::NEG_INFINITY);
+    row[valid..].fill(least);
+    let mut top = [least; LANES];
+    for lanes in row.chunks_exact(LANES).map(load) {
+        for l in 0..LANES {
+            top[l] = if lanes[l] > top[l] { lanes[l] } else { top[l] };
+        }
+    }
+    let top = top
+        .into_iter()
+        .fold(least, |a, b| if b > a { b } else { a });
+    let mut sums = [T::zero(); LANES];
+    for chunk in row.chunks_exact_mut(LANES) {
+        let mut lanes = load(chunk);
+        for l in 0..LANES {
+            lanes[l] = (lanes[l] - top).exp();
+            sums[l] += lanes[l];
+        }
+        store(chunk, &lanes);
+    }
+    let inverse = T::one() / sum(sums);
+    for x in row {
         *x *= inverse;
     }
 }
 
 impl MixHeads {
-    /// `γ⁰, γ¹, …` of a head; empty for softmax.
-    fn decay<T: Real>(&self, head: usize, time: usize) -> Vec<T> {
-        match &self.mixing {
-            Mixing::Softmax { .. } => Vec::new(),
-            Mixing::Decay { rates } => (0..time)
-                .map(|n| T::of(rates[head].powi(i32::try_from(n).unwrap_or(i32::MAX))))
-                .collect(),
-        }
+    /// The decay of each head, `[time, time]`; none for softmax.
+    fn decays<T: Real>(&self, time: usize) -> Vec<Option<Matrix<T>>> {
+        let Mixing::Decay { rates } = &self.mixing else {
+            return (0..self.heads).map(|_| None).collect();
+        };
+        let decay = |&rate: &f64| {
+            let mut decay = Matrix::new(time, time);
+            for i in 0..time {
+                let powers = (0..=i).rev();
+                for (entry, n) in decay.row_mut(i).iter_mut().zip(powers) {
+                    *entry = T::of(rate.powi(i32::try_from(n).unwrap_or(i32::MAX)));
+                }
+            }
+            Some(decay)
+        };
+        rates.iter().map(decay).collect()
     }
 
     fn valid(&self, clip: usize, time: usize) -> usize {
@@ -89,41 +116,41 @@ impl MixHeads {
     }
 }
 
+#[inline(always)]
 fn forward<T: Real>(op: &MixHeads, packed: &CpuStorage, layout: &Layout) -> Result<CpuStorage> {
     let (_, time, triple) = layout.shape().dims3()?;
     let (dim, width) = (triple / 3, triple / 3 / op.heads);
     let packed = slice::<T>(packed, layout)?;
     let mut y = vec![T::zero(); packed.len() / 3];
     let mut head = Head::new(time, width);
-    let decays: Vec<Vec<T>> = (0..op.heads).map(|h| op.decay(h, time)).collect();
+    let decays = op.decays(time);
     let clips = packed
         .chunks_exact(time * triple)
         .zip(y.chunks_exact_mut(time * dim));
     for (clip, (packed, y)) in clips.enumerate() {
+        let valid = op.valid(clip, time);
         for (h, decay) in decays.iter().enumerate() {
             head.load(packed, triple, dim, h);
-            head.weigh(scale(width), op.valid(clip, time), decay);
+            head.weigh(valid, decay.as_ref());
             for i in 0..time {
-                let y = &mut y[i * dim + h * width..][..width];
-                for (j, &p) in head.p[i * time..][..time].iter().enumerate() {
-                    if p != T::zero() {
-                        axpy(y, p, &head.v[j * width..]);
-                    }
-                }
+                let reach = if decay.is_some() { i + 1 } else { valid };
+                let (y, p) = (&mut y[i * dim + h * width..][..width], head.p.row(i));
+                head.v.combine(y, 0..reach, |j| p[j]);
             }
         }
     }
     Ok(T::to_cpu_storage_owned(y))
 }
 
+#[inline(always)]
 fn backward<T: Real>(op: &MixHeads, packed: &Tensor, gradient: &Tensor) -> Result<Tensor> {
     let (_, time, triple) = packed.dims3()?;
     let (dim, width) = (triple / 3, triple / 3 / op.heads);
     let (held, gradients) = (hold(packed)?, hold(gradient)?);
     let mut dpacked = vec![T::zero(); packed.elem_count()];
     let mut head = Head::new(time, width);
-    let mut dp = vec![T::zero(); time];
-    let decays: Vec<Vec<T>> = (0..op.heads).map(|h| op.decay(h, time)).collect();
+    let (mut gs, mut ds) = (Matrix::new(time, width), Matrix::new(time, time));
+    let decays = op.decays(time);
     let clips = held
         .slice::<T>()?
         .chunks_exact(time * triple)
@@ -133,44 +160,38 @@ fn backward<T: Real>(op: &MixHeads, packed: &Tensor, gradient: &Tensor) -> Resul
         let valid = op.valid(clip, time);
         for (h, decay) in decays.iter().enumerate() {
             head.load(packed, triple, dim, h);
-            head.weigh(scale(width), valid, decay);
+            head.weigh(valid, decay.as_ref());
+            head.turn_values();
             let column = h * width;
             for i in 0..time {
                 let g = &g[i * dim + column..][..width];
-                let reach = if decay.is_empty() { valid } else { i + 1 };
-                let p = &head.p[i * time..][..reach];
-                let dp = &mut dp[..reach];
-                dp.fill(T::zero());
-                for (w, &g) in g.iter().enumerate() {
-                    axpy(dp, g, &head.vt[w * time..]);
-                }
-                for (j, &p) in p.iter().enumerate() {
-                    axpy(&mut dpacked[j * triple + 2 * dim + column..][..width], p, g);
-                }
+                gs.row_mut(i)[..width].copy_from_slice(g);
+                let (row, p) = (ds.row_mut(i), head.p.row(i));
+                head.along_values(row, g);
                 // From weights to scores.
-                if decay.is_empty() {
-                    let mut along = T::zero();
-                    for (&dp, &p) in dp.iter().zip(p) {
-                        along += dp * p;
-                    }
-                    for (dp, &p) in dp.iter_mut().zip(p) {
+                if let Some(decay) = decay {
+                    multiply(row, decay.row(i));
+                } else {
+                    let along = total([&*row, p], |[dp, p]| dp * p);
+                    for (dp, &p) in row.iter_mut().zip(p) {
                         *dp = p * (*dp - along);
                     }
-                } else {
-                    for (dp, &power) in dp.iter_mut().zip(decay[..reach].iter().rev()) {
-                        *dp *= power;
-                    }
                 }
-                let q = &head.q[i * width..][..width];
-                for (j, &score) in dp.iter().enumerate() {
-                    let score = score * scale(width);
-                    axpy(
-                        &mut dpacked[i * triple + column..][..width],
-                        score,
-                        &head.k[j * width..],
-                    );
-                    axpy(&mut dpacked[j * triple + dim + column..][..width], score, q);
-                }
+            }
+            for t in 0..time {
+                // The frames that frame t sees, and those that see it.
+                let (sees, seen) = match decay {
+                    Some(_) => (0..t + 1, t..time),
+                    None if t < valid => (0..valid, 0..time),
+                    None => (0..valid, 0..0),
+                };
+                let row = &mut dpacked[t * triple + column..];
+                let scores = ds.row(t);
+                head.k
+                    .combine(&mut row[..width], sees, |j| scores[j] * scale(width));
+                head.q
+                    .combine(&mut row[dim..][..width], seen.clone(), |i| ds.row(i)[t]);
+                gs.combine(&mut row[2 * dim..][..width], seen, |i| head.p.row(i)[t]);
             }
         }
     }

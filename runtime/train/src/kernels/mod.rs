@@ -18,27 +18,28 @@ mod convolution;
 mod dropout;
 mod gate;
 mod heads;
+mod linear;
 mod matrix_memory;
 mod mixing;
 mod norm;
 mod real;
 mod reverse;
-mod rows;
 mod scalar_memory;
 mod selective_scan;
+mod simd;
 mod swoosh;
 
-pub(crate) use adamw::{UpdateMoments, UpdateWeights, sum_of_squares};
+pub(crate) use adamw::{UpdateMoments, UpdateWeights, accumulate, sum_of_squares};
 pub use bypass::bypass;
 pub use convolution::depthwise_conv1d;
 pub use dropout::dropout;
 pub use gate::{gate, silu};
+pub use linear::linear;
 pub use matrix_memory::matrix_memory;
 pub use mixing::{Mixing, mix_heads};
 pub use norm::{bias_norm, group_norm};
 pub(crate) use real::Real;
 pub use reverse::reverse;
-pub use rows::add_bias;
 pub use scalar_memory::scalar_memory;
 pub use selective_scan::selective_scan;
 pub use swoosh::swoosh;
@@ -48,11 +49,15 @@ pub fn apply_to(x: &Tensor) -> bool {
     x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64)
 }
 
-/// Calls a generic function with the type of a tensor or storage.
+/// Calls a generic function with the type of a tensor or storage; in f32 compiled for this machine,
+/// as far as the function is `#[inline(always)]` (see [`simd`]).
 macro_rules! by_type {
     ($dtype:expr, $function:ident ( $($argument:expr),* $(,)? )) => {
         match $dtype {
-            candle_core::DType::F32 => $function::<f32>($($argument),*),
+            candle_core::DType::F32 => $crate::kernels::simd::vectorised(
+                #[inline(always)]
+                || $function::<f32>($($argument),*),
+            ),
             candle_core::DType::F64 => $function::<f64>($($argument),*),
             other => candle_core::bail!("no kernel for {other:?}"),
         }

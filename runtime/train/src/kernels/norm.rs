@@ -2,6 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
+use super::simd::{add, append, total};
 use super::{Real, by_type, hold, misfit, slice};
 
 type Storages<'a> = [(&'a CpuStorage, &'a Layout); 3];
@@ -43,32 +44,18 @@ fn inverse<T: Real>(width: usize) -> T {
     T::of(1.0 / width as f64)
 }
 
-/// `1 / √(mean (x − b)² + ε)`.
-fn bias_rate<T: Real>(x: &[T], bias: &[T], epsilon: T) -> T {
-    let mut sum = T::zero();
-    for (&x, &b) in x.iter().zip(bias) {
-        sum += (x - b) * (x - b);
-    }
-    T::one() / (sum * inverse(x.len()) + epsilon).sqrt()
+#[inline(always)]
+fn mean<T: Real>(x: &[T]) -> T {
+    total([x], |[x]| x) * inverse(x.len())
 }
 
-/// Mean and `1 / √(variance + ε)`.
-fn moments<T: Real>(x: &[T], epsilon: T) -> (T, T) {
-    let mut mean = T::zero();
-    for &x in x {
-        mean += x;
-    }
-    mean *= inverse(x.len());
-    let mut square = T::zero();
-    for &x in x {
-        square += (x - mean) * (x - mean);
-    }
-    (
-        mean,
-        T::one() / (square * inverse(x.len()) + epsilon).sqrt(),
-    )
+/// `1 / √(sum / width + ε)`.
+#[inline(always)]
+fn rate<T: Real>(sum: T, width: usize, epsilon: f64) -> T {
+    T::one() / (sum * inverse(width) + T::of(epsilon)).sqrt()
 }
 
+#[inline(always)]
 fn forward<T: Real>(op: &Norm, [x, a, b]: Storages<'_>) -> Result<CpuStorage> {
     let (x, a, b) = (
         slice::<T>(x.0, x.1)?,
@@ -81,22 +68,22 @@ fn forward<T: Real>(op: &Norm, [x, a, b]: Storages<'_>) -> Result<CpuStorage> {
         Norm::Bias { epsilon } => {
             let scale = b[0].exp();
             for row in x.chunks_exact(dim) {
-                let rate = bias_rate(row, a, T::of(epsilon)) * scale;
-                y.extend(row.iter().map(|&x| x * rate));
+                let square = total([row, a], |[x, b]| (x - b) * (x - b));
+                let rate = rate(square, dim, epsilon) * scale;
+                append([&mut y], [row], |[x]| [x * rate]);
             }
         }
         Norm::Group { groups, epsilon } => {
             let width = dim / groups;
             for row in x.chunks_exact(dim) {
                 for (group, x) in row.chunks_exact(width).enumerate() {
-                    let (mean, rate) = moments(x, T::of(epsilon));
                     let at = group * width..(group + 1) * width;
-                    let affine = a[at.clone()].iter().zip(&b[at]);
-                    y.extend(
-                        x.iter()
-                            .zip(affine)
-                            .map(|(&x, (&w, &b))| (x - mean) * rate * w + b),
-                    );
+                    let mean = mean(x);
+                    let square = total([x], |[x]| (x - mean) * (x - mean));
+                    let rate = rate(square, width, epsilon);
+                    append([&mut y], [x, &a[at.clone()], &b[at]], |[x, w, b]| {
+                        [(x - mean) * rate * w + b]
+                    });
                 }
             }
         }
@@ -104,6 +91,7 @@ fn forward<T: Real>(op: &Norm, [x, a, b]: Storages<'_>) -> Result<CpuStorage> {
     Ok(T::to_cpu_storage_owned(y))
 }
 
+#[inline(always)]
 fn backward<T: Real>(op: &Norm, [x, a, b]: [&Tensor; 3], gradient: &Tensor) -> Result<[Tensor; 3]> {
     let (xs, ahs, bs, gs) = (hold(x)?, hold(a)?, hold(b)?, hold(gradient)?);
     let (xs, ahs, bs, gs) = (
@@ -120,18 +108,15 @@ fn backward<T: Real>(op: &Norm, [x, a, b]: [&Tensor; 3], gradient: &Tensor) -> R
         Norm::Bias { epsilon } => {
             let scale = bs[0].exp();
             for (x, g) in rows {
-                let rate = bias_rate(x, ahs, T::of(epsilon));
-                let mut along = T::zero(); // Σ g x
-                for (&x, &g) in x.iter().zip(g) {
-                    along += g * x;
-                }
+                let square = total([x, ahs], |[x, b]| (x - b) * (x - b));
+                let along = total([x, g], |[x, g]| g * x);
+                let rate = rate(square, dim, epsilon);
                 db[0] += along * rate * scale;
                 let pull = along * scale * rate * rate * rate * inverse(dim);
-                for (((&x, &g), &bias), da) in x.iter().zip(g).zip(ahs).zip(&mut da) {
-                    let back = (x - bias) * pull;
-                    dx.push(g * rate * scale - back);
-                    *da += back;
-                }
+                append([&mut dx], [x, g, ahs], |[x, g, b]| {
+                    [g * rate * scale - (x - b) * pull]
+                });
+                add(&mut da, [x, ahs], |[x, b]| (x - b) * pull);
             }
         }
         Norm::Group { groups, epsilon } => {
@@ -140,20 +125,19 @@ fn backward<T: Real>(op: &Norm, [x, a, b]: [&Tensor; 3], gradient: &Tensor) -> R
                 for group in 0..groups {
                     let at = group * width..(group + 1) * width;
                     let (x, g, w) = (&row[at.clone()], &g[at.clone()], &ahs[at.clone()]);
-                    let (mean, rate) = moments(x, T::of(epsilon));
-                    let (mut sum, mut along) = (T::zero(), T::zero());
-                    for ((&x, &g), &w) in x.iter().zip(g).zip(w) {
-                        sum += g * w;
-                        along += g * w * (x - mean) * rate;
-                    }
-                    let (sum, along) = (sum * inverse(width), along * inverse(width));
-                    let (da, db) = (&mut da[at.clone()], &mut db[at]);
-                    for (i, (&x, &g)) in x.iter().zip(g).enumerate() {
-                        let normed = (x - mean) * rate;
-                        dx.push(rate * (g * w[i] - sum - normed * along));
-                        da[i] += g * normed;
-                        db[i] += g;
-                    }
+                    let mean = mean(x);
+                    let square = total([x], |[x]| (x - mean) * (x - mean));
+                    let sum = total([g, w], |[g, w]| g * w);
+                    let along = total([x, g, w], |[x, g, w]| g * w * (x - mean));
+                    let rate = rate(square, width, epsilon);
+                    let (sum, along) = (sum * inverse(width), along * rate * inverse(width));
+                    append([&mut dx], [x, g, w], |[x, g, w]| {
+                        [rate * (g * w - sum - (x - mean) * rate * along)]
+                    });
+                    add(&mut da[at.clone()], [x, g], |[x, g]| {
+                        g * ((x - mean) * rate)
+                    });
+                    add(&mut db[at], [g], |[g]| g);
                 }
             }
         }

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp2, Device, Layout, Result, Shape, Tensor};
 
+use super::simd::{LANES, add, load, store};
 use super::{Real, by_type, hold, misfit, slice};
 
 /// Gates in order: input, forget, cell input, output.
@@ -131,6 +132,7 @@ impl<T: Real> Cells<T> {
 
     /// Frame `t`; of `heard`, `place(head, clip)` is where the `4 · width` products of the hidden
     /// state before it begin.
+    #[inline(always)]
     fn step(&mut self, t: usize, gates: &[T], heard: &[T], place: impl Fn(usize, usize) -> usize) {
         let Sizes { time, width, .. } = self.sizes;
         let (batch, dim) = (self.sizes.batch, self.sizes.dim());
@@ -146,39 +148,52 @@ impl<T: Real> Cells<T> {
     }
 
     /// The cells of one head of one clip, from the two parts of each gate.
+    #[inline(always)]
     fn cell(&mut self, gates: [(&[T], &[T]); GATES], at: Range<usize>) {
-        let [i, f, z, o] = gates;
-        let Frame {
-            input,
-            forget,
-            closing,
-            z: squashed,
-            output,
-            c,
-            n,
-        } = &mut self.frame;
-        let (input, forget) = (&mut input[at.clone()], &mut forget[at.clone()]);
-        let (closing, output) = (&mut closing[at.clone()], &mut output[at.clone()]);
-        let squashed = &mut squashed[at.clone()];
-        let (c, n) = (&mut c[at.clone()], &mut n[at.clone()]);
-        let (m, hidden) = (&mut self.m[at.clone()], &mut self.hidden[at.clone()]);
-        for w in 0..at.len() {
-            let fresh = i.0[w] + i.1[w];
-            let opening = f.0[w] + f.1[w];
-            let kept = m[w] - (-opening).softplus();
-            m[w] = if kept > fresh { kept } else { fresh };
-            input[w] = (fresh - m[w]).exp();
-            forget[w] = (kept - m[w]).exp();
-            closing[w] = (-opening).sigmoid();
-            squashed[w] = (z.0[w] + z.1[w]).tanh();
-            output[w] = (o.0[w] + o.1[w]).sigmoid();
-            c[w] = forget[w] * c[w] + input[w] * squashed[w];
-            n[w] = forget[w] * n[w] + input[w];
-            hidden[w] = output[w] * c[w] / n[w];
+        for first in (0..at.len()).step_by(LANES) {
+            let mut parts = [[T::zero(); LANES]; GATES];
+            for (part, (given, heard)) in parts.iter_mut().zip(gates) {
+                let (given, heard) = (load(&given[first..]), load(&heard[first..]));
+                for l in 0..LANES {
+                    part[l] = given[l] + heard[l];
+                }
+            }
+            let [mut input, mut forget, mut z, mut output] = parts;
+            let at = at.start + first..at.end;
+            let (mut c, mut n) = (
+                load(&self.frame.c[at.clone()]),
+                load(&self.frame.n[at.clone()]),
+            );
+            let mut m = load(&self.m[at.clone()]);
+            let (mut closing, mut hidden) = ([T::zero(); LANES], [T::zero(); LANES]);
+            for l in 0..LANES {
+                let (fresh, opening) = (input[l], forget[l]);
+                let kept = m[l] - (-opening).softplus();
+                m[l] = if kept > fresh { kept } else { fresh };
+                input[l] = (fresh - m[l]).exp();
+                forget[l] = (kept - m[l]).exp();
+                closing[l] = (-opening).sigmoid();
+                z[l] = z[l].tanh();
+                output[l] = output[l].sigmoid();
+                c[l] = forget[l] * c[l] + input[l] * z[l];
+                n[l] = forget[l] * n[l] + input[l];
+                hidden[l] = output[l] * c[l] / n[l];
+            }
+            let frame = &mut self.frame;
+            store(&mut frame.input[at.clone()], &input);
+            store(&mut frame.forget[at.clone()], &forget);
+            store(&mut frame.closing[at.clone()], &closing);
+            store(&mut frame.z[at.clone()], &z);
+            store(&mut frame.output[at.clone()], &output);
+            store(&mut frame.c[at.clone()], &c);
+            store(&mut frame.n[at.clone()], &n);
+            store(&mut self.m[at.clone()], &m);
+            store(&mut self.hidden[at], &hidden);
         }
     }
 }
 
+#[inline(always)]
 fn forward<T: Real>(
     sizes: Sizes,
     (gates, gl): (&CpuStorage, &Layout),
@@ -231,6 +246,7 @@ fn hidden_before<T: Real>(sizes: Sizes, result: &[T]) -> Vec<T> {
 
 /// From the gradients of one frame's hidden state to those of its gates, `[heads, batch, 4·width]`;
 /// `dc` and `dn` are carried from frame to frame.
+#[inline(always)]
 fn cell_back<T: Real>(
     width: usize,
     (frame, before): (&Frame<T>, Option<&Frame<T>>),
@@ -240,24 +256,41 @@ fn cell_back<T: Real>(
 ) {
     let one = T::one();
     for (index, dgates) in dgates.chunks_exact_mut(GATES * width).enumerate() {
-        for w in 0..width {
-            let at = index * width + w;
-            let (input, forget) = (frame.input[at], frame.forget[at]);
-            let (z, output) = (frame.z[at], frame.output[at]);
-            let ratio = frame.c[at] / frame.n[at];
-            let pull = dh[at] * output / frame.n[at];
-            let (c, n) = (dc[at] + pull, dn[at] - pull * ratio);
-            let (c_before, n_before) =
-                before.map_or((T::zero(), T::zero()), |b| (b.c[at], b.n[at]));
-            dgates[w] = (c * z + n) * input;
-            dgates[width + w] = (c * c_before + n * n_before) * forget * frame.closing[at];
-            dgates[2 * width + w] = c * input * (one - z * z);
-            dgates[3 * width + w] = dh[at] * ratio * output * (one - output);
-            (dc[at], dn[at]) = (c * forget, n * forget);
+        for first in (0..width).step_by(LANES) {
+            let at = index * width + first..(index + 1) * width;
+            let (input, forget) = (
+                load(&frame.input[at.clone()]),
+                load(&frame.forget[at.clone()]),
+            );
+            let (z, output) = (load(&frame.z[at.clone()]), load(&frame.output[at.clone()]));
+            let (cell, norm) = (load(&frame.c[at.clone()]), load(&frame.n[at.clone()]));
+            let closing = load(&frame.closing[at.clone()]);
+            let c_before = load(before.map_or(&[], |before| &before.c[at.clone()]));
+            let n_before = load(before.map_or(&[], |before| &before.n[at.clone()]));
+            let (mut c, mut n) = (load(&dc[at.clone()]), load(&dn[at.clone()]));
+            let dh = load(&dh[at.clone()]);
+            let mut slopes = [[T::zero(); LANES]; GATES];
+            for l in 0..LANES {
+                let ratio = cell[l] / norm[l];
+                let pull = dh[l] * output[l] / norm[l];
+                (c[l], n[l]) = (c[l] + pull, n[l] - pull * ratio);
+                slopes[0][l] = (c[l] * z[l] + n[l]) * input[l];
+                let along = c[l] * c_before[l] + n[l] * n_before[l];
+                slopes[1][l] = along * forget[l] * closing[l];
+                slopes[2][l] = c[l] * input[l] * (one - z[l] * z[l]);
+                slopes[3][l] = dh[l] * ratio * output[l] * (one - output[l]);
+                (c[l], n[l]) = (c[l] * forget[l], n[l] * forget[l]);
+            }
+            store(&mut dc[at.clone()], &c);
+            store(&mut dn[at], &n);
+            for (dgates, slopes) in dgates.chunks_exact_mut(width).zip(&slopes) {
+                store(&mut dgates[first..], slopes);
+            }
         }
     }
 }
 
+#[inline(always)]
 fn backward<T: Real>(
     gates: &Tensor,
     recurrent: &Tensor,
@@ -305,9 +338,7 @@ fn backward<T: Real>(
         for (index, row) in dh.chunks_exact_mut(width).enumerate() {
             let (head, clip) = (index / batch, index % batch);
             let given = &gradients[(clip * time + t) * dim + head * width..];
-            for (dh, &g) in row.iter_mut().zip(given) {
-                *dh += g;
-            }
+            add(row, [given], |[g]| g);
         }
         let earlier = t.checked_sub(1).map(|t| &frames[t]);
         cell_back(

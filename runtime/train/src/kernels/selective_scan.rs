@@ -5,13 +5,12 @@
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
+use super::simd::{LANES, Lanes, Line, extend, load, store, sum};
 use super::{Real, by_type, hold, misfit, slice};
 
-/// Channels that are scanned together; the loops over them vectorise.
-const LANES: usize = 16;
-type Lanes<T> = [T; LANES];
-
-struct SelectiveScan;
+struct SelectiveScan {
+    states: usize,
+}
 
 /// `h_t = exp(δ_t A) h_{t−1} + δ_t B_t u_t`, `y_t = C_t·h_t + D u_t` with `δ = softplus(delta)` and
 /// `A = −exp(a_log)`; `u` and `delta` `[batch, time, dim]`, `bc` `[batch, time, 2 · states]` holds
@@ -26,320 +25,364 @@ pub fn selective_scan(
     a_log: &Tensor,
     d: &Tensor,
 ) -> Result<Tensor> {
-    // An operation has three arguments.
-    let drive = Tensor::cat(&[delta, bc], 2)?;
-    let weights = Tensor::cat(&[a_log, &d.unsqueeze(1)?], 1)?;
-    u.contiguous()?.apply_op3(&drive, &weights, SelectiveScan)
+    let ((batch, time, dim), (channels, states)) = (u.dims3()?, a_log.dims2()?);
+    let fits = bc.dims() == [batch, time, 2 * states] && d.dims() == [dim];
+    if states == 0 || channels != dim || delta.dims() != u.dims() || !fits {
+        return Err(misfit("selective-scan", bc.dims(), a_log.dims()));
+    }
+    // An operation has three arguments; the small ones become one.
+    let small = [bc.flatten_all()?, a_log.flatten_all()?, d.clone()];
+    u.contiguous()?.apply_op3(
+        &delta.contiguous()?,
+        &Tensor::cat(&small, 0)?,
+        SelectiveScan { states },
+    )
 }
 
 #[derive(Clone, Copy)]
 struct Sizes {
+    batch: usize,
     time: usize,
     dim: usize,
     states: usize,
 }
 
 impl Sizes {
-    fn of(u: &[usize], weights: &[usize]) -> Self {
+    fn of(u: &[usize], states: usize) -> Self {
         Self {
+            batch: u[0],
             time: u[1],
             dim: u[2],
-            states: weights[1] - 1,
+            states,
         }
     }
 
-    /// Width of a row of `delta`, `B` and `C`.
-    fn drive(self) -> usize {
-        self.dim + 2 * self.states
+    /// Entries of a clip.
+    fn clip(self) -> usize {
+        self.time * self.dim
+    }
+
+    /// Entries of a clip's `bc`.
+    fn bc(self) -> usize {
+        self.time * 2 * self.states
+    }
+
+    /// Where `a_log` and `d` begin in the third argument, after `bc`.
+    fn weights(self) -> (usize, usize) {
+        let a_log = self.batch * self.bc();
+        (a_log, a_log + self.dim * self.states)
     }
 }
 
-/// The weights of sixteen channels. Lanes beyond the last channel hold zeros.
+/// The weights of sixteen channels, or their gradients. Lanes beyond the last channel hold zeros.
 struct Weights<T> {
-    /// First channel.
-    first: usize,
-    /// Channels, sixteen or what is left.
-    count: usize,
-    /// `A`, or its gradient, by state.
-    a: Vec<Lanes<T>>,
-    /// `D`, or its gradient.
+    /// `A` by state.
+    a: Vec<Line<T>>,
+    /// `D`.
     skip: Lanes<T>,
 }
 
 impl<T: Real> Weights<T> {
-    fn zeros(sizes: Sizes, first: usize) -> Self {
+    fn zeros(sizes: Sizes) -> Self {
         Self {
-            first,
-            count: LANES.min(sizes.dim - first),
-            a: vec![[T::zero(); LANES]; sizes.states],
+            a: Line::zeros(sizes.states),
             skip: [T::zero(); LANES],
         }
     }
 
-    /// Those of all channels, from rows of `a_log` and `d`.
-    fn all(sizes: Sizes, rows: &[T]) -> Vec<Self> {
-        let blocks = (0..sizes.dim).step_by(LANES);
-        blocks
-            .map(|first| {
-                let mut weights = Self::zeros(sizes, first);
-                let rows = rows.chunks_exact(sizes.states + 1).skip(first);
-                for (lane, row) in rows.take(weights.count).enumerate() {
-                    for (a, &log) in weights.a.iter_mut().zip(row) {
-                        a[lane] = -log.exp();
-                    }
-                    weights.skip[lane] = row[sizes.states];
+    /// Those of all channels.
+    fn all(sizes: Sizes, a_log: &[T], d: &[T]) -> Vec<Self> {
+        let blocks = a_log.chunks(LANES * sizes.states).zip(d.chunks(LANES));
+        let block = |(a_log, d): (&[T], &[T])| {
+            let mut weights = Self::zeros(sizes);
+            for (lane, row) in a_log.chunks_exact(sizes.states).enumerate() {
+                for (a, &log) in weights.a.iter_mut().zip(row) {
+                    a.0[lane] = -log.exp();
                 }
-                weights
-            })
-            .collect()
-    }
-
-    /// These channels of a row, zeros in the lanes that are left.
-    #[inline]
-    fn lanes(&self, row: &[T]) -> Lanes<T> {
-        let mut lanes = [T::zero(); LANES];
-        let row = &row[self.first..];
-        match row.first_chunk::<LANES>() {
-            Some(whole) if self.count == LANES => lanes = *whole,
-            _ => lanes[..self.count].copy_from_slice(&row[..self.count]),
-        }
-        lanes
-    }
-
-    /// The inverse of [`Self::lanes`].
-    #[inline]
-    fn put(&self, row: &mut [T], lanes: &Lanes<T>) {
-        let row = &mut row[self.first..];
-        match row.first_chunk_mut::<LANES>() {
-            Some(whole) if self.count == LANES => *whole = *lanes,
-            _ => row[..self.count].copy_from_slice(&lanes[..self.count]),
-        }
+            }
+            weights.skip = load(d);
+            weights
+        };
+        blocks.map(block).collect()
     }
 }
 
-/// Sixteen channels of one clip.
-struct Channels<T> {
+/// One clip turned so that the frames of sixteen channels lie together, `[dim / 16, time, 16]`.
+struct Turned<T> {
     sizes: Sizes,
-    /// By frame.
-    u: Vec<Lanes<T>>,
-    /// `softplus(delta)` by frame.
-    delta: Vec<Lanes<T>>,
-    /// `exp(δ_t A)` by frame and state.
-    decay: Vec<Lanes<T>>,
-    /// By frame and state; the first `states` are those before the first frame, zero.
-    h: Vec<Lanes<T>>,
+    lines: Vec<Line<T>>,
 }
 
-impl<T: Real> Channels<T> {
+impl<T: Real> Turned<T> {
     fn new(sizes: Sizes) -> Self {
-        let empty = |count| vec![[T::zero(); LANES]; count];
         Self {
             sizes,
-            u: empty(sizes.time),
-            delta: empty(sizes.time),
-            decay: empty(sizes.time * sizes.states),
-            h: empty((sizes.time + 1) * sizes.states),
+            lines: Line::zeros(sizes.dim.div_ceil(LANES) * sizes.time),
         }
     }
 
-    /// Runs a clip; `visit` is given each frame's output.
-    fn run(
-        &mut self,
-        weights: &Weights<T>,
-        u: &[T],
-        drive: &[T],
-        mut visit: impl FnMut(usize, &Lanes<T>),
-    ) {
-        let Sizes { dim, states, .. } = self.sizes;
-        let frames = u
-            .chunks_exact(dim)
-            .zip(drive.chunks_exact(self.sizes.drive()));
-        for (t, (u, drive)) in frames.enumerate() {
-            let u = weights.lanes(u);
-            let mut delta = weights.lanes(drive);
-            let mut input = u;
-            let mut y = u;
-            for l in 0..LANES {
-                delta[l] = delta[l].softplus();
-                input[l] *= delta[l];
-                y[l] *= weights.skip[l];
-            }
-            let (b, c) = drive[dim..].split_at(states);
-            let (before, after) = self.h.split_at_mut((t + 1) * states);
-            let before = &before[t * states..];
-            let decay = &mut self.decay[t * states..][..states];
-            for n in 0..states {
-                let (a, before) = (&weights.a[n], &before[n]);
-                let (decay, h) = (&mut decay[n], &mut after[n]);
-                for l in 0..LANES {
-                    decay[l] = (delta[l] * a[l]).exp();
-                    h[l] = decay[l] * before[l] + input[l] * b[n];
-                    y[l] += h[l] * c[n];
+    /// Takes `value` of the entries of a clip.
+    #[inline(always)]
+    fn take(&mut self, clip: &[T], value: impl Fn(T) -> T) {
+        let Sizes { time, dim, .. } = self.sizes;
+        for (t, row) in clip.chunks_exact(dim).enumerate() {
+            for (block, entries) in row.chunks(LANES).enumerate() {
+                let mut lanes = load(entries);
+                for lane in &mut lanes {
+                    *lane = value(*lane);
                 }
+                self.lines[block * time + t].0 = lanes;
             }
-            (self.u[t], self.delta[t]) = (u, delta);
-            visit(t, &y);
         }
+    }
+
+    /// Appends the clip as it was, each entry times `factor` of that of another clip.
+    #[inline(always)]
+    fn give(&self, result: &mut Vec<T>, other: &[T], factor: impl Fn(T) -> T) {
+        let Sizes { time, dim, .. } = self.sizes;
+        for (t, row) in other.chunks_exact(dim).enumerate() {
+            for (block, entries) in row.chunks(LANES).enumerate() {
+                let mut lanes = load(entries);
+                for (lane, turned) in lanes.iter_mut().zip(self.lines[block * time + t].0) {
+                    *lane = turned * factor(*lane);
+                }
+                extend(result, &lanes, entries.len());
+            }
+        }
+    }
+
+    /// The frames of each sixteen channels.
+    fn blocks(&mut self) -> impl Iterator<Item = &mut [Line<T>]> {
+        self.lines.chunks_exact_mut(self.sizes.time)
     }
 }
 
+/// One state of one frame: `exp(δ A)` and `h`; adds to `y`.
+#[inline(always)]
+fn step<T: Real>(
+    (delta, input): (&Lanes<T>, &Lanes<T>),
+    (a, before): (&Line<T>, &Line<T>),
+    (b, c): (T, T),
+    y: &mut Lanes<T>,
+) -> (Line<T>, Line<T>) {
+    let (mut decay, mut h) = (*a, *before);
+    for l in 0..LANES {
+        decay.0[l] = (delta[l] * decay.0[l]).exp();
+        h.0[l] = decay.0[l] * h.0[l] + input[l] * b;
+        y[l] += h.0[l] * c;
+    }
+    (decay, h)
+}
+
+#[inline(always)]
+fn product<T: Real>(x: &Lanes<T>, y: &Lanes<T>) -> Lanes<T> {
+    let mut product = *x;
+    for l in 0..LANES {
+        product[l] *= y[l];
+    }
+    product
+}
+
+#[inline(always)]
 fn forward<T: Real>(
     sizes: Sizes,
-    [u, drive, weights]: [(&CpuStorage, &Layout); 3],
+    [u, delta, small]: [(&CpuStorage, &Layout); 3],
 ) -> Result<CpuStorage> {
-    let (u, drive) = (slice::<T>(u.0, u.1)?, slice::<T>(drive.0, drive.1)?);
-    let weights = slice::<T>(weights.0, weights.1)?;
-    let Sizes { time, dim, .. } = sizes;
-    let blocks = Weights::all(sizes, weights);
-    let mut y = vec![T::zero(); u.len()];
-    let mut channels = Channels::new(sizes);
-    let clips = u.chunks_exact(time * dim);
-    let clips = clips.zip(drive.chunks_exact(time * sizes.drive()));
-    for ((u, drive), y) in clips.zip(y.chunks_exact_mut(time * dim)) {
-        for weights in &blocks {
-            channels.run(weights, u, drive, |t, lanes| {
-                weights.put(&mut y[t * dim..(t + 1) * dim], lanes);
-            });
+    let (u, delta) = (slice::<T>(u.0, u.1)?, slice::<T>(delta.0, delta.1)?);
+    let small = slice::<T>(small.0, small.1)?;
+    let (a_log, d) = sizes.weights();
+    let weights = Weights::all(sizes, &small[a_log..d], &small[d..]);
+    let mut y = Vec::with_capacity(u.len());
+    let (mut us, mut deltas) = (Turned::new(sizes), Turned::new(sizes));
+    let mut h = Line::zeros(sizes.states);
+    let clips = u
+        .chunks_exact(sizes.clip())
+        .zip(delta.chunks_exact(sizes.clip()));
+    for ((u, delta), bc) in clips.zip(small.chunks_exact(sizes.bc())) {
+        us.take(u, |u| u);
+        deltas.take(delta, T::softplus);
+        for (weights, (us, deltas)) in weights.iter().zip(us.blocks().zip(deltas.blocks())) {
+            h.fill(Line([T::zero(); LANES]));
+            let frames = us
+                .iter_mut()
+                .zip(deltas)
+                .zip(bc.chunks_exact(2 * sizes.states));
+            for ((u, delta), bc) in frames {
+                let (b, c) = bc.split_at(sizes.states);
+                let input = product(&u.0, &delta.0);
+                let mut y = product(&u.0, &weights.skip);
+                for ((a, h), (&b, &c)) in weights.a.iter().zip(&mut h).zip(b.iter().zip(c)) {
+                    *h = step((&delta.0, &input), (a, h), (b, c), &mut y).1;
+                }
+                u.0 = y;
+            }
         }
+        us.give(&mut y, u, |_| T::one());
     }
     Ok(T::to_cpu_storage_owned(y))
 }
 
-/// Gradients of one clip's `B` and `C`, by frame and state, not yet summed over lanes.
-struct Shared<T> {
-    b: Vec<Lanes<T>>,
-    c: Vec<Lanes<T>>,
+/// Sixteen channels of one clip, as the way back needs them.
+struct States<T> {
+    /// `exp(δ_t A)` by frame and state.
+    decay: Vec<Line<T>>,
+    /// By frame and state; the first `states` are those before the first frame, zero.
+    h: Vec<Line<T>>,
 }
 
-impl<T: Real> Channels<T> {
-    /// The way back through a clip that has just been run; `g` are the outputs' gradients. `visit`
-    /// is given those of `u` and of `softplus(delta)` of each frame.
+/// Gradients by state, not yet summed over lanes where channels share them.
+struct Slopes<T> {
+    /// Of one clip's `B`, by frame.
+    b: Vec<Line<T>>,
+    /// Of one clip's `C`, by frame.
+    c: Vec<Line<T>>,
+    /// Of the state after the frame at hand.
+    h: Vec<Line<T>>,
+}
+
+impl<T: Real> States<T> {
+    /// Runs a clip.
+    #[inline(always)]
+    fn run(&mut self, weights: &Weights<T>, (us, deltas): (&[Line<T>], &[Line<T>]), bc: &[T]) {
+        let states = weights.a.len();
+        let frames = us.iter().zip(deltas).zip(bc.chunks_exact(2 * states));
+        for (t, ((u, delta), bc)) in frames.enumerate() {
+            let input = product(&u.0, &delta.0);
+            let (before, after) = self.h.split_at_mut((t + 1) * states);
+            let before = &before[t * states..];
+            let (after, decay) = (
+                &mut after[..states],
+                &mut self.decay[t * states..][..states],
+            );
+            let (a, b) = (&weights.a[..states], &bc[..states]);
+            let mut unused = [T::zero(); LANES];
+            for n in 0..states {
+                let given = (&a[n], &before[n]);
+                (decay[n], after[n]) =
+                    step((&delta.0, &input), given, (b[n], T::zero()), &mut unused);
+            }
+        }
+    }
+
+    /// The way back through a clip that has just been run; `g` are the outputs' gradients. Those of
+    /// `u` and of `softplus(delta)` take their places.
+    #[inline(always)]
     fn back(
         &self,
         weights: &Weights<T>,
-        (g, drive): (&[T], &[T]),
-        shared: &mut Shared<T>,
+        [us, deltas, gs]: [&mut [Line<T>]; 3],
+        bc: &[T],
+        slopes: &mut Slopes<T>,
         sums: &mut Weights<T>,
-        dh: &mut [Lanes<T>],
-        mut visit: impl FnMut(usize, &Lanes<T>, &Lanes<T>),
     ) {
-        let Sizes { time, dim, states } = self.sizes;
-        dh.fill([T::zero(); LANES]);
-        for t in (0..time).rev() {
-            let g = weights.lanes(&g[t * dim..]);
-            let (b, c) = drive[t * self.sizes.drive() + dim..].split_at(states);
-            let (u, delta) = (&self.u[t], &self.delta[t]);
-            let mut input = *u;
+        let states = weights.a.len();
+        slopes.h.fill(Line([T::zero(); LANES]));
+        for t in (0..us.len()).rev() {
+            let (u, delta, g) = (us[t].0, deltas[t].0, gs[t].0);
+            let (b, c) = bc[t * 2 * states..][..2 * states].split_at(states);
+            let input = product(&u, &delta);
             let (mut along_b, mut ddelta) = ([T::zero(); LANES], [T::zero(); LANES]);
-            for l in 0..LANES {
-                input[l] *= delta[l];
-                sums.skip[l] += g[l] * u[l];
-            }
-            let before = &self.h[t * states..][..states];
-            let after = &self.h[(t + 1) * states..][..states];
+            let (before, after) = self.h[t * states..][..2 * states].split_at(states);
             let decay = &self.decay[t * states..][..states];
-            let db = &mut shared.b[t * states..][..states];
-            let dc = &mut shared.c[t * states..][..states];
+            let db = &mut slopes.b[t * states..][..states];
+            let dc = &mut slopes.c[t * states..][..states];
+            let (a, da) = (&weights.a[..states], &mut sums.a[..states]);
+            let dh = &mut slopes.h[..states];
             for n in 0..states {
-                let (before, after, decay, a) = (&before[n], &after[n], &decay[n], &weights.a[n]);
-                let (db, dc, da, dh) = (&mut db[n], &mut dc[n], &mut sums.a[n], &mut dh[n]);
+                let (before, after, decay, a) = (before[n].0, after[n].0, decay[n].0, a[n].0);
+                let (mut to_b, mut to_c) = (db[n].0, dc[n].0);
+                let (mut to_a, mut carried) = (da[n].0, dh[n].0);
                 for l in 0..LANES {
-                    let d = dh[l] + g[l] * c[n];
-                    dc[l] += g[l] * after[l];
-                    db[l] += d * input[l];
+                    let d = carried[l] + g[l] * c[n];
+                    to_c[l] += g[l] * after[l];
+                    to_b[l] += d * input[l];
                     along_b[l] += d * b[n];
-                    let exponent = d * decay[l] * before[l];
+                    carried[l] = d * decay[l];
+                    let exponent = carried[l] * before[l];
                     ddelta[l] += exponent * a[l];
-                    da[l] += exponent * delta[l];
-                    dh[l] = d * decay[l];
+                    to_a[l] += exponent * delta[l];
                 }
+                (db[n].0, dc[n].0) = (to_b, to_c);
+                (da[n].0, dh[n].0) = (to_a, carried);
             }
-            let mut du = g;
             for l in 0..LANES {
-                du[l] = g[l] * weights.skip[l] + along_b[l] * delta[l];
-                ddelta[l] += along_b[l] * u[l];
+                sums.skip[l] += g[l] * u[l];
+                us[t].0[l] = g[l] * weights.skip[l] + along_b[l] * delta[l];
+                deltas[t].0[l] = ddelta[l] + along_b[l] * u[l];
             }
-            visit(t, &du, &ddelta);
         }
     }
 }
 
-fn sum<T: Real>(lanes: &Lanes<T>) -> T {
-    let mut sum = T::zero();
-    for &lane in lanes {
-        sum += lane;
-    }
-    sum
-}
-
+#[inline(always)]
 fn backward<T: Real>(
     sizes: Sizes,
-    [u, drive, weights]: [&Tensor; 3],
+    [u, delta, small]: [&Tensor; 3],
     gradient: &Tensor,
 ) -> Result<[Tensor; 3]> {
-    let (us, drives, ws, gs) = (hold(u)?, hold(drive)?, hold(weights)?, hold(gradient)?);
-    let (us, drives, gs) = (us.slice::<T>()?, drives.slice::<T>()?, gs.slice::<T>()?);
-    let ws = ws.slice::<T>()?;
-    let Sizes { time, dim, states } = sizes;
-    let empty = |count| vec![[T::zero(); LANES]; count];
-    let mut du = vec![T::zero(); us.len()];
-    let mut ddrive = vec![T::zero(); drives.len()];
-    let mut dweights = vec![T::zero(); ws.len()];
-    let blocks = Weights::all(sizes, ws);
-    let mut sums: Vec<Weights<T>> = blocks
-        .iter()
-        .map(|block| Weights::zeros(sizes, block.first))
-        .collect();
-    let mut channels = Channels::new(sizes);
-    let mut shared = Shared {
-        b: empty(time * states),
-        c: empty(time * states),
+    let (uh, dh, sh, gh) = (hold(u)?, hold(delta)?, hold(small)?, hold(gradient)?);
+    let (us, ds, gs) = (uh.slice::<T>()?, dh.slice::<T>()?, gh.slice::<T>()?);
+    let smalls = sh.slice::<T>()?;
+    let Sizes { time, states, .. } = sizes;
+    let mut du = Vec::with_capacity(us.len());
+    let mut ddelta = Vec::with_capacity(us.len());
+    let mut dsmall = vec![T::zero(); smalls.len()];
+    let (a_log, d) = sizes.weights();
+    let (dbcs, dweights) = dsmall.split_at_mut(a_log);
+    let weights = Weights::all(sizes, &smalls[a_log..d], &smalls[d..]);
+    let mut sums: Vec<_> = weights.iter().map(|_| Weights::zeros(sizes)).collect();
+    let mut kept = States {
+        decay: Line::zeros(time * states),
+        h: Line::zeros((time + 1) * states),
     };
-    let mut dh = empty(states);
-    let stride = sizes.drive();
+    let mut slopes = Slopes {
+        b: Line::zeros(time * states),
+        c: Line::zeros(time * states),
+        h: Line::zeros(states),
+    };
+    let [mut ut, mut dt, mut gt] = [(); 3].map(|()| Turned::new(sizes));
     let clips = us
-        .chunks_exact(time * dim)
-        .zip(gs.chunks_exact(time * dim))
-        .zip(drives.chunks_exact(time * stride));
-    let outputs = du
-        .chunks_exact_mut(time * dim)
-        .zip(ddrive.chunks_exact_mut(time * stride));
-    for (((u, g), drive), (du, ddrive)) in clips.zip(outputs) {
-        shared.b.fill([T::zero(); LANES]);
-        shared.c.fill([T::zero(); LANES]);
-        for (weights, sums) in blocks.iter().zip(&mut sums) {
-            channels.run(weights, u, drive, |_, _| {});
-            let visit = |t: usize, lanes: &Lanes<T>, slopes: &Lanes<T>| {
-                weights.put(&mut du[t * dim..(t + 1) * dim], lanes);
-                let mut raw = weights.lanes(&drive[t * stride..]);
-                for l in 0..LANES {
-                    raw[l] = slopes[l] * raw[l].sigmoid();
-                }
-                weights.put(&mut ddrive[t * stride..][..dim], &raw);
-            };
-            channels.back(weights, (g, drive), &mut shared, sums, &mut dh, visit);
+        .chunks_exact(sizes.clip())
+        .zip(ds.chunks_exact(sizes.clip()));
+    let clips = clips.zip(gs.chunks_exact(sizes.clip()));
+    let bcs = smalls
+        .chunks_exact(sizes.bc())
+        .zip(dbcs.chunks_exact_mut(sizes.bc()));
+    for (((u, delta), g), (bc, dbc)) in clips.zip(bcs) {
+        ut.take(u, |u| u);
+        dt.take(delta, T::softplus);
+        gt.take(g, |g| g);
+        slopes.b.fill(Line([T::zero(); LANES]));
+        slopes.c.fill(Line([T::zero(); LANES]));
+        let blocks = ut.blocks().zip(dt.blocks()).zip(gt.blocks());
+        for ((weights, sums), ((us, deltas), gs)) in weights.iter().zip(&mut sums).zip(blocks) {
+            kept.run(weights, (us, deltas), bc);
+            kept.back(weights, [us, deltas, gs], bc, &mut slopes, sums);
         }
-        for (t, row) in ddrive.chunks_exact_mut(stride).enumerate() {
-            let (db, dc) = row[dim..].split_at_mut(states);
+        ut.give(&mut du, u, |_| T::one());
+        dt.give(&mut ddelta, delta, T::sigmoid);
+        for (t, row) in dbc.chunks_exact_mut(2 * states).enumerate() {
+            let (db, dc) = row.split_at_mut(states);
             for n in 0..states {
-                db[n] = sum(&shared.b[t * states + n]);
-                dc[n] = sum(&shared.c[t * states + n]);
+                db[n] = sum(slopes.b[t * states + n].0);
+                dc[n] = sum(slopes.c[t * states + n].0);
             }
         }
     }
-    for (weights, sums) in blocks.iter().zip(&sums) {
-        let rows = dweights.chunks_exact_mut(states + 1).skip(weights.first);
-        for (lane, row) in rows.take(weights.count).enumerate() {
-            for (n, entry) in row[..states].iter_mut().enumerate() {
-                *entry = sums.a[n][lane] * weights.a[n][lane]; // dA / da_log = A
+    let (da_log, dd) = dweights.split_at_mut(d - a_log);
+    let rows = da_log.chunks_mut(LANES * states).zip(dd.chunks_mut(LANES));
+    for ((weights, sums), (da_log, dd)) in weights.iter().zip(&sums).zip(rows) {
+        for (lane, row) in da_log.chunks_exact_mut(states).enumerate() {
+            for (n, entry) in row.iter_mut().enumerate() {
+                *entry = sums.a[n].0[lane] * weights.a[n].0[lane]; // dA / da_log = A
             }
-            row[states] = sums.skip[lane];
         }
+        store(dd, &sums.skip);
     }
     Ok([
         Tensor::from_vec(du, u.shape(), u.device())?,
-        Tensor::from_vec(ddrive, drive.shape(), u.device())?,
-        Tensor::from_vec(dweights, weights.shape(), u.device())?,
+        Tensor::from_vec(ddelta, delta.shape(), u.device())?,
+        Tensor::from_vec(dsmall, small.shape(), u.device())?,
     ])
 }
 
@@ -352,35 +395,29 @@ impl CustomOp3 for SelectiveScan {
         &self,
         u: &CpuStorage,
         ul: &Layout,
-        drive: &CpuStorage,
+        delta: &CpuStorage,
         dl: &Layout,
-        weights: &CpuStorage,
-        wl: &Layout,
+        small: &CpuStorage,
+        sl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (batch, time, dim) = ul.shape().dims3()?;
-        let (channels, columns) = wl.shape().dims2()?;
-        let states = columns.saturating_sub(1);
-        if channels != dim || states == 0 || dl.dims() != [batch, time, dim + 2 * states] {
-            return Err(misfit("selective-scan", dl.dims(), wl.dims()));
-        }
-        let sizes = Sizes::of(ul.dims(), wl.dims());
+        let sizes = Sizes::of(ul.dims(), self.states);
         let dtype = candle_core::backend::BackendStorage::dtype(u);
-        let y = by_type!(dtype, forward(sizes, [(u, ul), (drive, dl), (weights, wl)]))?;
+        let y = by_type!(dtype, forward(sizes, [(u, ul), (delta, dl), (small, sl)]))?;
         Ok((y, ul.shape().clone()))
     }
 
     fn bwd(
         &self,
         u: &Tensor,
-        drive: &Tensor,
-        weights: &Tensor,
+        delta: &Tensor,
+        small: &Tensor,
         _: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let gradient = gradient.contiguous()?;
-        let sizes = Sizes::of(u.dims(), weights.dims());
-        let [du, ddrive, dweights] =
-            by_type!(u.dtype(), backward(sizes, [u, drive, weights], &gradient))?;
-        Ok((Some(du), Some(ddrive), Some(dweights)))
+        let sizes = Sizes::of(u.dims(), self.states);
+        let [du, ddelta, dsmall] =
+            by_type!(u.dtype(), backward(sizes, [u, delta, small], &gradient))?;
+        Ok((Some(du), Some(ddelta), Some(dsmall)))
     }
 }

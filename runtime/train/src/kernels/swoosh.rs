@@ -2,6 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
+use super::simd::map;
 use super::{Real, by_type, hold, slice};
 
 struct Swoosh {
@@ -17,23 +18,27 @@ pub fn swoosh(x: &Tensor, shift: f64, constant: f64) -> Result<Tensor> {
     x.contiguous()?.apply_op1(Swoosh { shift, constant })
 }
 
+#[inline(always)]
 fn forward<T: Real>(op: &Swoosh, x: &CpuStorage, layout: &Layout) -> Result<CpuStorage> {
     let (shift, constant) = (T::of(op.shift), T::of(op.constant));
     let slope = T::of(0.08);
-    let y = slice::<T>(x, layout)?
-        .iter()
-        .map(|&x| (x - shift).softplus() - slope * x - constant)
-        .collect();
+    let y = map(
+        [slice::<T>(x, layout)?],
+        #[inline(always)]
+        |[x]| (x - shift).softplus() - slope * x - constant,
+    );
     Ok(T::to_cpu_storage_owned(y))
 }
 
+#[inline(always)]
 fn backward<T: Real>(op: &Swoosh, x: &Tensor, gradient: &Tensor) -> Result<Tensor> {
     let (shift, slope) = (T::of(op.shift), T::of(0.08));
     let (xs, gs) = (hold(x)?, hold(gradient)?);
-    let pairs = xs.slice::<T>()?.iter().zip(gs.slice::<T>()?);
-    let dx: Vec<T> = pairs
-        .map(|(&x, &g)| g * ((x - shift).sigmoid() - slope))
-        .collect();
+    let dx = map(
+        [xs.slice::<T>()?, gs.slice::<T>()?],
+        #[inline(always)]
+        |[x, g]| g * ((x - shift).sigmoid() - slope),
+    );
     Tensor::from_vec(dx, x.shape(), x.device())
 }
 

@@ -43,14 +43,26 @@ impl Linear {
         let mut shape = x.dims().to_vec();
         let inputs = shape.pop().unwrap_or(1);
         let rows = shape.iter().product::<usize>();
-        // One matrix product over all rows; candle would otherwise broadcast the weight per batch.
-        let y = x.reshape((rows, inputs))?.matmul(&self.weight.t()?)?;
-        let y = match &self.bias {
-            Some(bias) if kernels::apply_to(&y) => kernels::add_bias(&y, bias)?,
-            Some(bias) => y.broadcast_add(bias)?,
-            None => y,
+        let x = x.reshape((rows, inputs))?;
+        let y = if kernels::apply_to(&x) {
+            kernels::linear(&x, &self.weight, self.bias.as_ref())?
+        } else {
+            self.composed(&x)?
         };
         shape.push(self.weight.dim(0)?);
         y.reshape(shape)
+    }
+
+    /// `[rows, in]` → `[rows, out]` of candle's own operations, for every device: one product over
+    /// all rows, where candle would broadcast the weight per batch.
+    ///
+    /// # Errors
+    /// When the last dimension is not `in`.
+    pub fn composed(&self, x: &Tensor) -> Result<Tensor> {
+        let y = x.matmul(&self.weight.t()?)?;
+        match &self.bias {
+            Some(bias) => y.broadcast_add(bias),
+            None => Ok(y),
+        }
     }
 }

@@ -8,6 +8,7 @@ use super::*;
 use crate::dataset::Dataset;
 use crate::layers::Pooling;
 use crate::testing;
+use crate::threads::Threads;
 
 /// No dropout, no mixup, no noise: a training step sees what an evaluation sees.
 fn plain() -> Configuration {
@@ -103,7 +104,7 @@ fn the_loss_that_was_configured_is_minimised() {
                 )
             });
             let expected = losses.sum::<f64>() / clips.len() as f64;
-            let found = training.train_step(&clips, 1e-3).unwrap();
+            let found = training.train_step(&clips, 1e-3).unwrap() / clips.len() as f64;
             assert!(
                 (found - expected).abs() < 1e-6,
                 "the loss `{name}` is configured, but training minimises another: {found}, by hand \
@@ -295,5 +296,63 @@ fn a_shape_error_of_the_model_is_told_from_other_faults() {
         let failure = training.train_step(&[0, 1], 1e-3).unwrap_err();
         assert_eq!(failure.kind, FailureKind::ShapeMismatch, "{failure}");
         assert!(!failure.trace.is_empty());
+    });
+}
+
+/// The shards of a batch, side by side or in turn, give the loss and gradient of the whole.
+#[test]
+fn shards_give_what_the_whole_batch_gives() {
+    let configuration = plain().with("pooling", "attention");
+    with_training(&configuration, |training, dataset| {
+        let clips: Vec<usize> = (0..step::SHARD * 2 + 5).map(|i| i % 24).collect();
+        let batch = training.features.batch(&clips, 0).unwrap();
+        let targets: Vec<f32> = clips
+            .iter()
+            .map(|&clip| f32::from(u8::from(dataset.is_positive(clip))))
+            .collect();
+        let targets = Tensor::new(targets, batch.x.device()).unwrap();
+        let pass = |_| Pass::evaluation(1.0);
+        let whole = training
+            .model
+            .forward(&batch.x, batch.mask.as_ref(), &pass(0))
+            .and_then(|logits| training.recipe.loss.forward(&logits, &targets))
+            .unwrap();
+        let threads = Threads::default();
+        let stores = vec![whole.backward().unwrap()];
+        let gradients = training.optimiser.gradients(stores, &threads).unwrap();
+        let expected = (values(&whole), gradients.norm().unwrap());
+        let found = [1, 2, 3].map(|threads| {
+            let threads = Threads::new(threads).unwrap();
+            let what = (&training.model, &training.recipe.loss);
+            let done = step::backward(what, (&batch, &targets), &threads, pass).unwrap();
+            assert_eq!(done.shards.len(), 3);
+            let loss = values(&done.loss);
+            let gradients = training.optimiser.gradients(done.shards, &threads);
+            (loss, gradients.unwrap().norm().unwrap())
+        });
+        assert_eq!(found[0], found[1], "two threads change the result");
+        assert_eq!(found[0], found[2], "three threads change the result");
+        assert!((found[0].0[0] - expected.0[0]).abs() < 1e-6);
+        assert!((found[0].1 - expected.1).abs() < 1e-5 * expected.1);
+    });
+}
+
+/// As on a device, whose numbers are looked at every so many steps.
+#[test]
+fn a_divergence_that_is_seen_later_names_its_step() {
+    let configuration = plain().with("epochs", 9).with("gradient_clip", 0.0);
+    with_training(&configuration, |mut training, dataset| {
+        training.most_unchecked = 4;
+        let clips = dataset.clips(Split::Train);
+        let rates = [1e-3, f64::INFINITY, 1e-3, 1e-3];
+        let results: Vec<_> = rates
+            .into_iter()
+            .map(|rate| training.train_step(&clips, rate))
+            .collect();
+        assert!(results[..3].iter().all(|result| *result == Ok(0.0)));
+        let failure = results[3].clone().unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Diverged);
+        // The step after the one that ruined the weights.
+        assert!(failure.message.contains("in step 3 of 9"), "{failure}");
     });
 }
