@@ -1,6 +1,6 @@
 //! The analyst: the running figures, published for whoever watches.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::directory::Name;
 use crate::kept::{Before, Kept};
 use crate::ledger::NewsBatch;
-use crate::view::{SlotView, View};
+use crate::view::{AgentView, SlotView, View};
 
 /// What the analyst is told.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub enum AnalystMessage {
     News(Arc<NewsBatch>),
     /// What a slot is doing.
     Slot(u32, SlotView),
+    /// How an agent is doing, by its position in the campaign file.
+    Agent(usize, AgentView),
     /// Something that a watcher should read.
     Event(String),
     /// Publish the view if anything has changed.
@@ -43,6 +45,7 @@ pub struct Analyst {
 pub struct State {
     running: Running,
     slots: Vec<SlotView>,
+    agents: BTreeMap<usize, AgentView>,
     rejected: usize,
     finished_now: u64,
     best: Option<f64>,
@@ -84,6 +87,7 @@ impl Actor for Analyst {
             best: running.best().map(|best| best.objective),
             running,
             slots,
+            agents: agents(context, last.agents),
             rejected: rejected - before.rejected.min(rejected),
             finished_now: finished - before.finished.min(finished),
             events: last.events.into(),
@@ -115,6 +119,10 @@ impl Actor for Analyst {
                     state.changed = true;
                 }
             }
+            AnalystMessage::Agent(index, view) => {
+                state.agents.insert(index, view);
+                state.changed = true;
+            }
             AnalystMessage::Event(text) => {
                 state.say(text);
                 state.changed = true;
@@ -135,10 +143,25 @@ impl Actor for Analyst {
     }
 }
 
+/// The agents of a view by their position in the campaign file.
+fn agents(context: &Context, views: Vec<AgentView>) -> BTreeMap<usize, AgentView> {
+    let names = &context.settings.researcher;
+    views
+        .into_iter()
+        .filter_map(|view| {
+            let index = names
+                .iter()
+                .position(|settings| settings.name == view.name)?;
+            Some((index, view))
+        })
+        .collect()
+}
+
 fn view(state: &State) -> View {
     View {
         figures: state.running.snapshot(),
         slots: state.slots.clone(),
+        agents: state.agents.values().cloned().collect(),
         rejected: state.rejected,
         finished_now: state.finished_now,
         events: state.events.iter().cloned().collect(),
@@ -169,7 +192,12 @@ impl Analyst {
                 state.say(text);
             }
             News::Rejected(_) => state.rejected += 1,
-            News::Leased(_) | News::Returned(_) | News::Stale(_) | News::Noted => {}
+            News::Leased(_)
+            | News::Returned(_)
+            | News::Stale(_)
+            | News::CallReserved { .. }
+            | News::CallRefused { .. }
+            | News::Noted => {}
         }
     }
 

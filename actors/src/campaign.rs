@@ -12,6 +12,7 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 use serde_json::json;
 use tokio::sync::oneshot;
 
+use crate::agent::Agent;
 use crate::analyst::{Analyst, AnalystMessage};
 use crate::context::Context;
 use crate::deduplicator::{Deduplicator, DeduplicatorMessage};
@@ -21,7 +22,7 @@ use crate::kept::Kept;
 use crate::ledger::LedgerWriter;
 use crate::outbox::{Outbox, Ticket};
 use crate::process;
-use crate::researcher::Researcher;
+use crate::researcher::{Researcher, ResearcherMessage};
 use crate::restart::{FailureHistory, Verdict};
 use crate::scheduler::{Scheduler, SchedulerMessage};
 use crate::shutdown::Shutdown;
@@ -143,6 +144,9 @@ impl Actor for Campaign {
                 state.outbox.send_again(directory);
                 directory.send(Name::Deduplicator, DeduplicatorMessage::LedgerReopened);
                 directory.send(Name::Scheduler, SchedulerMessage::LedgerReopened);
+                for index in 0..self.context.settings.researcher.len() {
+                    directory.send(Name::Researcher(index), ResearcherMessage::LedgerReopened);
+                }
                 for slot in 0..u32::try_from(self.context.slots.len())? {
                     directory.send(Name::Slot(slot), SlotMessage::LedgerReopened);
                 }
@@ -225,6 +229,14 @@ impl Campaign {
             }
             Name::Analyst => {
                 Actor::spawn_linked(None, Analyst { context, kept }, (), supervisor).await?;
+            }
+            Name::Researcher(index) if context.settings.researcher[index].agent().is_some() => {
+                let actor = Agent {
+                    context,
+                    index,
+                    kept,
+                };
+                Actor::spawn_linked(None, actor, (), supervisor).await?;
             }
             Name::Researcher(index) => {
                 let actor = Researcher {

@@ -61,6 +61,11 @@ impl Context {
             .join(format!("attempt-{attempt}"))
     }
 
+    /// Where what was said to language models and by them is kept.
+    pub fn transcripts(&self) -> PathBuf {
+        self.settings.campaign.directory.join("transcripts")
+    }
+
     /// A fence that no lease of the campaign has had.
     pub fn next_fence(&self) -> u64 {
         self.fences.fetch_add(1, Ordering::Relaxed)

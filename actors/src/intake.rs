@@ -3,11 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use orze_campaign::{Disposition, ExperimentId, ExperimentRecord, Idea, Origin, Priority, Status};
+use orze_campaign::{
+    Disposition, ExperimentId, ExperimentRecord, Idea, Origin, Point, Priority, RejectedIdea,
+    Status,
+};
 use orze_ledger::{Entry, NewExperiment, News, Reader, Rejection, RejectionKind};
-use orze_search::{CreditBook, ResearcherIndex, Settlement, SweepVariant, Sweeper};
+use orze_search::{CreditBook, Diversity, ResearcherIndex, Settlement, SweepVariant, Sweeper};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
+use crate::agent::observe;
 use crate::campaign::{CampaignMessage, StopReason};
 use crate::context::Context;
 use crate::deduplicator::{Candidate, DeduplicatorMessage};
@@ -29,6 +33,8 @@ pub struct Submission {
     pub credits: usize,
     /// What it proposes.
     pub ideas: Vec<Idea>,
+    /// What it proposed and could not be read.
+    pub rejected: Vec<RejectedIdea>,
 }
 
 /// What the intake is told.
@@ -40,6 +46,15 @@ pub enum IntakeMessage {
     News(Arc<NewsBatch>),
     /// A researcher was restarted and knows of no credits.
     ResearcherRestarted(usize),
+    /// A researcher can't propose for now, or can again; it gives its credits back.
+    ResearcherPaused {
+        /// Its position in the campaign file.
+        researcher: usize,
+        /// Whether it can't.
+        paused: bool,
+    },
+    /// A researcher proposes nothing more: it is out of money.
+    ResearcherRetired(usize),
     /// The deduplicator was restarted: what was on its way is gone.
     PipelineLost,
     /// Grant what there is room for.
@@ -66,10 +81,13 @@ struct Standing {
 /// Its state.
 pub struct State {
     credits: CreditBook,
+    diversity: Diversity,
     sweeper: Sweeper,
     experiments: HashMap<ExperimentId, Standing>,
     queued: usize,
     sweeps_queued: usize,
+    /// Ideas that wait, by their author.
+    ideas_queued: HashMap<Arc<str>, usize>,
     running: usize,
     finished: u64,
     sweeps_on_their_way: usize,
@@ -92,6 +110,7 @@ impl Actor for Intake {
         let settings = &context.settings;
         let resume = Reader::open(&settings.campaign.directory)?.resume()?;
         let weights: Vec<f64> = settings.researcher.iter().map(|r| r.weight).collect();
+        let standby: Vec<bool> = settings.researcher.iter().map(|r| r.standby).collect();
         let batch = settings.researcher.iter().map(|r| r.ideas).max();
         let mut state = State {
             credits: CreditBook::new(
@@ -99,11 +118,14 @@ impl Actor for Intake {
                 batch.unwrap_or(1),
                 &weights,
                 PATIENCE,
-            ),
+            )
+            .with_standby(&standby),
+            diversity: Diversity::new(Arc::clone(&context.space), &settings.diversity)?,
             sweeper: Sweeper::new(Arc::clone(&context.space), settings.sweep.clone())?,
             experiments: HashMap::new(),
             queued: 0,
             sweeps_queued: 0,
+            ideas_queued: HashMap::new(),
             running: 0,
             finished: 0,
             sweeps_on_their_way: 0,
@@ -117,6 +139,7 @@ impl Actor for Intake {
             }
             if record.status.is_finished() {
                 self.learn(&mut state, record);
+                observe(&mut state.diversity, &context.space, record);
             }
         }
         Ok(state)
@@ -138,7 +161,15 @@ impl Actor for Intake {
                 }
             }
             IntakeMessage::ResearcherRestarted(index) => {
+                // Also the end of a pause, which its successor knows nothing of.
                 state.credits.forfeit(ResearcherIndex(index));
+                state.credits.pause(ResearcherIndex(index), false);
+            }
+            IntakeMessage::ResearcherPaused { researcher, paused } => {
+                state.credits.pause(ResearcherIndex(researcher), paused);
+            }
+            IntakeMessage::ResearcherRetired(index) => {
+                state.credits.retire(ResearcherIndex(index));
             }
             IntakeMessage::PipelineLost => {
                 for index in 0..self.context.settings.researcher.len() {
@@ -170,18 +201,22 @@ impl State {
     }
 
     fn replace(&mut self, id: ExperimentId, standing: Standing) {
-        self.count(standing.status, standing.kind, 1);
+        self.count(&standing, 1);
         if let Some(before) = self.experiments.insert(id, standing) {
-            self.count(before.status, before.kind, -1);
+            self.count(&before, -1);
         }
     }
 
-    fn count(&mut self, status: Status, kind: Origin, change: isize) {
-        match status {
+    fn count(&mut self, standing: &Standing, change: isize) {
+        match standing.status {
             Status::Queued => {
                 self.queued = self.queued.saturating_add_signed(change);
-                if kind == Origin::Sweep {
+                if standing.kind == Origin::Sweep {
                     self.sweeps_queued = self.sweeps_queued.saturating_add_signed(change);
+                } else {
+                    let author = Arc::clone(&standing.researcher);
+                    let ideas = self.ideas_queued.entry(author).or_default();
+                    *ideas = ideas.saturating_add_signed(change);
                 }
             }
             Status::Running => self.running = self.running.saturating_add_signed(change),
@@ -231,10 +266,12 @@ impl Intake {
                 state.stands(record);
                 if *disposition != Disposition::Requeue {
                     self.learn(state, record);
+                    observe(&mut state.diversity, &self.context.space, record);
                     state.credits.news();
                 }
             }
-            News::Stale(_) | News::Noted => {}
+            News::CallReserved { .. } | News::CallRefused { .. } | News::Stale(_) | News::Noted => {
+            }
         }
     }
 
@@ -262,7 +299,9 @@ impl Intake {
     fn submit(&self, state: &mut State, submission: Submission) {
         let settings = &self.context.settings;
         let researcher = &settings.researcher[submission.researcher].name;
-        let unused = submission.credits.saturating_sub(submission.ideas.len());
+        let unused = submission
+            .credits
+            .saturating_sub(submission.ideas.len() + submission.rejected.len());
         if unused > 0 {
             let settlement = Settlement {
                 unused,
@@ -270,26 +309,62 @@ impl Intake {
             };
             self.settle(state, researcher, Origin::Idea, settlement);
         }
+        let reject = |origin_key: String, name: String, kind, reason| Rejection {
+            origin_key,
+            researcher: researcher.clone(),
+            name,
+            origin: Origin::Idea,
+            kind,
+            reason,
+            duplicate_of: None,
+        };
+        let key = |number: String| format!("{researcher}/{}/{number}", submission.cycle);
+        let mut rejections: Vec<Rejection> = submission
+            .rejected
+            .into_iter()
+            .enumerate()
+            .map(|(index, idea)| {
+                let key = key(format!("unread-{}", index + 1));
+                reject(
+                    key,
+                    idea.name,
+                    RejectionKind::Schema,
+                    idea.reasons.join("; "),
+                )
+            })
+            .collect();
         let mut candidates = Vec::new();
-        let mut rejections = Vec::new();
         for (index, idea) in submission.ideas.into_iter().enumerate() {
-            let origin_key = format!("{researcher}/{}/{}", submission.cycle, index + 1);
+            let origin_key = key((index + 1).to_string());
             let errors = self.context.space.validate(&idea.configuration);
             match self.context.space.encode(&idea.configuration) {
                 Ok(point) => candidates.push(Candidate {
                     experiment: self.experiment(origin_key, researcher, None, idea),
                     point,
                 }),
-                Err(_) => rejections.push(Rejection {
+                Err(_) => rejections.push(reject(
                     origin_key,
-                    researcher: researcher.clone(),
-                    name: idea.name,
-                    origin: Origin::Idea,
-                    kind: RejectionKind::Schema,
-                    reason: join(&errors),
-                    duplicate_of: None,
-                }),
+                    idea.name,
+                    RejectionKind::Schema,
+                    join(&errors),
+                )),
             }
+        }
+        if settings.researcher[submission.researcher].agent().is_some() {
+            let points: Vec<Point> = candidates.iter().map(|c| c.point.clone()).collect();
+            let verdicts = state.diversity.assess(&points);
+            let (kept, refused): (Vec<_>, Vec<_>) = candidates
+                .into_iter()
+                .zip(verdicts)
+                .partition(|(_, verdict)| verdict.is_none());
+            candidates = kept.into_iter().map(|(candidate, _)| candidate).collect();
+            rejections.extend(refused.into_iter().map(|(candidate, verdict)| {
+                let NewExperiment {
+                    origin_key, name, ..
+                } = candidate.experiment;
+                let reason = verdict.unwrap_or_default();
+                reject(origin_key, name, RejectionKind::Diversity, reason)
+            }));
         }
         self.context.directory.send(
             Name::Deduplicator,
@@ -341,6 +416,14 @@ impl Intake {
         });
         self.sweep(state, budget_left);
         let taken = state.queued + state.sweeps_on_their_way;
+        // A call without anything new to learn from is money wasted.
+        for (index, researcher) in self.context.settings.researcher.iter().enumerate() {
+            if researcher.agent().is_some() {
+                let waits = state.ideas_queued.get(researcher.name.as_str());
+                let held = waits.is_some_and(|&count| count > 0);
+                state.credits.hold(ResearcherIndex(index), held);
+            }
+        }
         for (researcher, credits) in state.credits.grant(taken, budget_left) {
             self.context.directory.send(
                 Name::Researcher(researcher.0),
@@ -351,7 +434,14 @@ impl Intake {
         if idle && state.credits.outstanding() == 0 && state.credits.exhausted() {
             self.context.directory.send(
                 Name::Campaign,
-                CampaignMessage::Stop(StopReason::SpaceExhausted),
+                CampaignMessage::Stop(if state.credits.all_retired() {
+                    StopReason::BudgetSpent(
+                        "the money for language models is spent, and nobody else proposes"
+                            .to_owned(),
+                    )
+                } else {
+                    StopReason::SpaceExhausted
+                }),
             );
         }
     }

@@ -204,7 +204,11 @@ impl LedgerWriter {
             Name::Campaign => {
                 directory.send(Name::Campaign, CampaignMessage::Acknowledged(ticket));
             }
-            Name::Ledger | Name::Intake | Name::Analyst | Name::Researcher(_) => {}
+            Name::Researcher(index) => directory.send(
+                Name::Researcher(index),
+                ResearcherMessage::Acknowledged(ticket, news.to_vec()),
+            ),
+            Name::Ledger | Name::Intake | Name::Analyst => {}
         }
     }
 
@@ -214,13 +218,15 @@ impl LedgerWriter {
         }
         let directory = &self.context.directory;
         directory.send(Name::Scheduler, SchedulerMessage::News(Arc::clone(batch)));
-        directory.send(Name::Intake, IntakeMessage::News(Arc::clone(batch)));
-        directory.send(Name::Analyst, AnalystMessage::News(Arc::clone(batch)));
+        // Before the intake, which asks for the next cycle: a researcher knows what became of its
+        // last one by then.
         for index in 0..self.context.settings.researcher.len() {
             directory.send(
                 Name::Researcher(index),
                 ResearcherMessage::News(Arc::clone(batch)),
             );
         }
+        directory.send(Name::Intake, IntakeMessage::News(Arc::clone(batch)));
+        directory.send(Name::Analyst, AnalystMessage::News(Arc::clone(batch)));
     }
 }

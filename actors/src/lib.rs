@@ -7,6 +7,7 @@
 //! | [`campaign`] (root) | the run ends; the next one resumes from the ledger |
 //! | [`ledger`] | reopened in the same run; every sender writes its unacknowledged entries again, and entries are idempotent |
 //! | [`researcher`] | told the whole history again; its random numbers go on from the next cycle |
+//! | [`agent`] | the money of its call stays set aside and the call's cycle is used up; no idea of it was handed on |
 //! | [`intake`] | credits and sweeps are rebuilt; proposals on their way count as never made |
 //! | [`deduplicator`] | fingerprints are rebuilt once the ledger has all that it wrote; proposals on their way count as never made |
 //! | [`scheduler`] | queue and leases are rebuilt; nothing is leased before every slot has said where it stands |
@@ -20,6 +21,7 @@
 //! Messages are news, the ledger is the truth: an actor acts on a transition when the ledger has
 //! committed it, and every message may be lost or come twice without harm.
 
+pub mod agent;
 pub mod analyst;
 pub mod campaign;
 pub mod context;

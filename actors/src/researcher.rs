@@ -13,11 +13,13 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use crate::agent::Called;
 use crate::context::Context;
 use crate::directory::Name;
 use crate::intake::{IntakeMessage, Submission};
 use crate::kept::Kept;
 use crate::ledger::NewsBatch;
+use crate::outbox::Ticket;
 
 /// What a researcher is told.
 #[derive(Debug)]
@@ -29,6 +31,14 @@ pub enum ResearcherMessage {
     },
     /// The ledger has committed something.
     News(Arc<NewsBatch>),
+    /// The ledger has the entries of a ticket; one piece of news each. Agents only.
+    Acknowledged(Ticket, Vec<News>),
+    /// The ledger has come back after a crash. Agents only.
+    LedgerReopened,
+    /// A call of a language model has ended. Agents only.
+    Called(Box<Called>),
+    /// A timer has run out. Agents only.
+    Wake(u64),
 }
 
 /// The actor.
@@ -98,6 +108,11 @@ impl Actor for Researcher {
                     }
                 }
             }
+            // A policy writes nothing and waits for nobody.
+            ResearcherMessage::Acknowledged(..)
+            | ResearcherMessage::LedgerReopened
+            | ResearcherMessage::Called(_)
+            | ResearcherMessage::Wake(_) => {}
         }
         Ok(())
     }
@@ -149,6 +164,7 @@ impl Researcher {
                 cycle: state.cycle,
                 credits,
                 ideas,
+                rejected: Vec::new(),
             }),
         );
     }

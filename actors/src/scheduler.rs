@@ -189,7 +189,11 @@ impl Scheduler {
                     state.queue.push(record.id, record.priority);
                 }
             }
-            News::Rejected(_) | News::Stale(_) | News::Noted => {}
+            News::Rejected(_)
+            | News::Stale(_)
+            | News::CallReserved { .. }
+            | News::CallRefused { .. }
+            | News::Noted => {}
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a person watching the campaign sees.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use orze_analytics::Snapshot;
 use orze_campaign::ExperimentId;
@@ -12,6 +12,8 @@ pub struct View {
     pub figures: Snapshot,
     /// The slots, by number.
     pub slots: Vec<SlotView>,
+    /// The language models among the researchers.
+    pub agents: Vec<AgentView>,
     /// Proposals rejected in this run.
     pub rejected: usize,
     /// Finished in this run.
@@ -20,6 +22,89 @@ pub struct View {
     pub events: Vec<String>,
     /// Events so far; the last ones stand in `events`.
     pub event_count: u64,
+}
+
+/// An agent at one moment.
+#[derive(Debug, Clone)]
+pub struct AgentView {
+    /// Its name.
+    pub name: String,
+    /// Its model.
+    pub model: String,
+    /// What it is doing.
+    pub state: AgentState,
+    /// Since when.
+    pub since: Instant,
+    /// What it has spent in all runs, in dollars.
+    pub spent_usd: f64,
+    /// What it may spend.
+    pub budget_usd: Option<f64>,
+    /// When its last idea was admitted, in milliseconds since 1970.
+    pub last_idea_ms: Option<i64>,
+    /// Since when it has been watched in this run.
+    pub watched_since: Instant,
+}
+
+/// What an agent is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentState {
+    /// It waits for credits.
+    Idle,
+    /// Its model is answering.
+    Thinking,
+    /// It waits until its next cycle is due.
+    Pacing,
+    /// Its calls fail, for this reason.
+    Down(String),
+    /// It proposes nothing more, for this reason.
+    Retired(String),
+}
+
+/// Minutes without an admitted idea after which an agent counts as unproductive.
+const UNPRODUCTIVE: Duration = Duration::from_secs(15 * 60);
+
+impl AgentView {
+    /// How it is, in a line; `now_ms` is the time since 1970.
+    pub fn describe(&self, now_ms: i64) -> String {
+        let since = minutes(self.since.elapsed());
+        let state = match &self.state {
+            AgentState::Idle => "waits for room in the queue".to_owned(),
+            AgentState::Thinking => format!("thinking for {since}"),
+            AgentState::Pacing => "waits for its next cycle".to_owned(),
+            AgentState::Down(why) => format!("DOWN for {since}: {why}"),
+            AgentState::Retired(why) => format!("proposes nothing more: {why}"),
+        };
+        let budget = self
+            .budget_usd
+            .map_or_else(String::new, |budget| format!(" of ${budget:.2}"));
+        let quiet = self.silence(now_ms).map_or_else(String::new, |silence| {
+            format!("; NOTHING PRODUCED for {}", minutes(silence))
+        });
+        format!("{state}; spent ${:.4}{budget}{quiet}", self.spent_usd)
+    }
+
+    /// For how long no idea of it was admitted, when that is too long to be normal.
+    pub fn silence(&self, now_ms: i64) -> Option<Duration> {
+        if matches!(self.state, AgentState::Retired(_)) {
+            return None;
+        }
+        let watched = self.watched_since.elapsed();
+        let silence = self.last_idea_ms.map_or(watched, |last| {
+            let ms = u64::try_from(now_ms.saturating_sub(last)).unwrap_or(0);
+            watched.min(Duration::from_millis(ms))
+        });
+        (silence >= UNPRODUCTIVE).then_some(silence)
+    }
+}
+
+/// `42 s`, `7 min`, `3 h 05 min`.
+pub fn minutes(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..90 => format!("{seconds} s"),
+        90..5400 => format!("{} min", seconds / 60),
+        _ => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
+    }
 }
 
 /// A slot at one moment.

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
 
+pub mod model_server;
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -77,6 +79,19 @@ impl Campaign {
     /// A campaign of so many experiments, each of which pretends to take so long. Lines of TOML
     /// can be added.
     pub fn surrogate(experiments: u32, seconds: f64, more: &str) -> Self {
+        let researchers = r#"
+[[researcher]]
+name = "scout"
+kind = "random"
+[[researcher]]
+name = "model"
+kind = "tpe"
+"#;
+        Self::researched(experiments, seconds, &format!("{researchers}{more}"))
+    }
+
+    /// The same with researchers of one's own among the lines.
+    pub fn researched(experiments: u32, seconds: f64, more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let configs = root().join("configs");
         let text = format!(
@@ -93,12 +108,6 @@ kind = "surrogate"
 file = "{surrogate}"
 objective = "objective"
 seconds = {seconds}
-[[researcher]]
-name = "scout"
-kind = "random"
-[[researcher]]
-name = "model"
-kind = "tpe"
 {more}
 "#,
             space = configs.join("spaces/surrogate.yaml").display(),

@@ -5,12 +5,15 @@
 //! `${VAR}` stands for an environment variable.
 
 mod read;
+mod researcher;
 #[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer};
+
+pub use researcher::{AgentKind, OutputFormat, Price, ResearcherSettings};
 
 /// Everything a campaign file says, with defaults filled in and paths resolved.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -40,6 +43,9 @@ pub struct Settings {
     /// `[healing]`
     #[serde(default)]
     pub healing: HealingSettings,
+    /// `[diversity]`
+    #[serde(default)]
+    pub diversity: DiversitySettings,
 }
 
 /// `[campaign]`: identity and budget.
@@ -68,6 +74,9 @@ pub struct Budget {
     pub hours: Option<f64>,
     /// Hours of training summed over slots.
     pub slot_hours: Option<f64>,
+    /// Dollars that language models may cost together. It ends no campaign: its models fall silent,
+    /// and the campaign goes on while somebody else proposes.
+    pub llm_usd: Option<f64>,
 }
 
 /// `[task]`
@@ -87,22 +96,6 @@ pub struct TaskSettings {
 pub struct SpaceSettings {
     /// The space file.
     pub file: PathBuf,
-}
-
-/// `[[researcher]]`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ResearcherSettings {
-    /// The name that its experiments carry for good.
-    pub name: String,
-    /// The policy: `random`, `tpe`, `evolution`.
-    pub kind: String,
-    /// Its share of the queue, relative to the others.
-    #[serde(default = "one")]
-    pub weight: f64,
-    /// Ideas a cycle at most.
-    #[serde(default = "four")]
-    pub ideas: usize,
 }
 
 /// `[sweep]`: automatic grids around promising experiments.
@@ -140,6 +133,28 @@ impl Default for SweepSettings {
             max_variants_per_base: 6,
             max_share: 0.15,
             min_finished: 30,
+        }
+    }
+}
+
+/// `[diversity]`: what each cycle of a language model must hold besides the leader. Paper, appendix F.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DiversitySettings {
+    /// Discrete dimensions of which each cycle must try another choice than the leader's.
+    pub dimensions: Vec<String>,
+    /// Ideas off the leader's choice that a cycle must hold for each of them.
+    pub minimum: usize,
+    /// Configurations of so many last failures are banned, in their discrete dimensions.
+    pub banned_failures: usize,
+}
+
+impl Default for DiversitySettings {
+    fn default() -> Self {
+        Self {
+            dimensions: Vec::new(),
+            minimum: 1,
+            banned_failures: 10,
         }
     }
 }
@@ -316,12 +331,4 @@ impl Default for HealingSettings {
     fn default() -> Self {
         Self { attempts: 3 }
     }
-}
-
-fn one() -> f64 {
-    1.0
-}
-
-fn four() -> usize {
-    4
 }

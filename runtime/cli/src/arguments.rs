@@ -75,12 +75,53 @@ pub enum Command {
     Simulate(SimulateOptions),
     /// Measure what the runtime itself costs an experiment on this machine
     Bench(BenchOptions),
+    /// Try a language model for one cycle, or read its old answers again
+    #[command(subcommand)]
+    Agent(AgentCommand),
     /// Inspect and import feature packs
     #[command(subcommand)]
     Data(DataCommand),
     /// Train experiments for a runtime, over standard input and output
     #[command(hide = true)]
     Worker,
+}
+
+/// `agent`
+#[derive(Debug, Subcommand)]
+pub enum AgentCommand {
+    /// Show the prompt, make one cycle's calls, and say what would become of each idea; queues
+    /// nothing. The calls cost money.
+    Try(TryOptions),
+    /// Read recorded answers again, with the space as it is now; calls nobody
+    Replay(ReplayOptions),
+}
+
+/// Options of `agent try`.
+#[derive(Debug, Args)]
+pub struct TryOptions {
+    /// Which of the campaign's language models
+    #[arg(long, value_name = "NAME")]
+    pub researcher: Option<String>,
+    /// Ideas to ask for, instead of the researcher's `ideas`
+    #[arg(long, value_name = "N")]
+    pub ideas: Option<usize>,
+    /// Only show the prompt; costs nothing
+    #[arg(long)]
+    pub prompt_only: bool,
+}
+
+/// Options of `agent replay`.
+#[derive(Debug, Args)]
+pub struct ReplayOptions {
+    /// Only of this researcher
+    #[arg(long, value_name = "NAME")]
+    pub researcher: Option<String>,
+    /// Only of this cycle
+    #[arg(long, value_name = "N")]
+    pub cycle: Option<u64>,
+    /// Transcripts; all of the campaign without any
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
 }
 
 /// Options of `status`.

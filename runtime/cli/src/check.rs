@@ -40,9 +40,25 @@ pub fn command(arguments: &Arguments) -> anyhow::Result<Done> {
         Data::Surrogate(_) => println!("data       a surrogate: its results are no measurements"),
     }
     for researcher in &settings.researcher {
+        let model = researcher
+            .model
+            .as_deref()
+            .map_or_else(String::new, |model| {
+                let budget = researcher
+                    .budget_usd
+                    .map_or_else(String::new, |usd| format!(", at most ${usd:.2}"));
+                format!(" {model}{budget}")
+            });
         println!(
-            "researcher {} ({}), weight {}",
-            researcher.name, researcher.kind, researcher.weight
+            "researcher {} ({}{model}), weight {}{}",
+            researcher.name,
+            researcher.kind,
+            researcher.weight,
+            if researcher.standby {
+                ", on standby"
+            } else {
+                ""
+            }
         );
     }
     let devices: Vec<&str> = prepared
@@ -69,7 +85,22 @@ pub fn command(arguments: &Arguments) -> anyhow::Result<Done> {
         writable(folder)?;
         println!("folder     {}: new", shown(folder));
     }
-    println!("all is well");
+    if prepared.missing_keys.is_empty() {
+        println!("all is well");
+        return Ok(Done::Success);
+    }
+    let keys: Vec<String> = prepared
+        .missing_keys
+        .iter()
+        .map(|error| {
+            let hint = error.hint.as_deref().unwrap_or_default();
+            format!("{} ({hint})", error.message)
+        })
+        .collect();
+    println!(
+        "keys       {}: without them the campaign does not start; all else is well",
+        keys.join("; ")
+    );
     Ok(Done::Success)
 }
 

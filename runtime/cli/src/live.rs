@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use orze_actors::View;
+use orze_actors::context::now_ms;
 use orze_actors::view::SlotView;
 use orze_campaign::Space;
 use tokio::sync::watch;
@@ -103,6 +104,8 @@ pub struct Goal {
     pub experiments: Option<u64>,
     /// Number of slots.
     pub slots: usize,
+    /// Number of language models.
+    pub agents: usize,
 }
 
 /// Shows the campaign until the view's sender is gone.
@@ -132,6 +135,9 @@ pub async fn show(screen: Screen, mut view: watch::Receiver<View>, goal: Goal, s
             None if last_summary.elapsed() > Duration::from_secs(10) => {
                 last_summary = Instant::now();
                 screen.line(&summary(&now, &goal, began, space));
+                for agent in &now.agents {
+                    screen.line(&format!("  {}: {}", agent.name, agent.describe(now_ms())));
+                }
             }
             None => {}
         }
@@ -147,6 +153,7 @@ pub async fn show(screen: Screen, mut view: watch::Receiver<View>, goal: Goal, s
 struct Painter {
     overall: ProgressBar,
     best: ProgressBar,
+    agents: Vec<ProgressBar>,
     slots: Vec<ProgressBar>,
 }
 
@@ -163,6 +170,13 @@ impl Painter {
         overall.set_prefix(goal.campaign.clone());
         let best = bars.add(ProgressBar::new_spinner());
         best.set_style(line("  {wide_msg}"));
+        let agents = (0..goal.agents)
+            .map(|_| {
+                let bar = bars.add(ProgressBar::new_spinner());
+                bar.set_style(line("  {prefix:.bold}  {wide_msg}"));
+                bar
+            })
+            .collect();
         let slots = (0..goal.slots)
             .map(|slot| {
                 let bar = bars.add(ProgressBar::new(1));
@@ -176,6 +190,7 @@ impl Painter {
         Self {
             overall,
             best,
+            agents,
             slots,
         }
     }
@@ -190,6 +205,10 @@ impl Painter {
             eta(view, goal, began)
         ));
         self.best.set_message(best(view, goal, space));
+        for (agent, bar) in view.agents.iter().zip(&self.agents) {
+            bar.set_prefix(agent.name.clone());
+            bar.set_message(agent.describe(now_ms()));
+        }
         for (slot, bar) in view.slots.iter().zip(&self.slots) {
             match slot {
                 SlotView::Running {
@@ -228,7 +247,8 @@ impl Painter {
     }
 
     fn clear(self) {
-        for bar in self.slots.iter().chain([&self.best, &self.overall]) {
+        let above = self.agents.iter().chain([&self.best, &self.overall]);
+        for bar in self.slots.iter().chain(above) {
             bar.finish_and_clear();
         }
     }

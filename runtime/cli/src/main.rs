@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod agent;
 mod arguments;
 mod bench;
 mod check;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Some(Command::Export(options)) => export::command(&arguments, options),
         Some(Command::Simulate(options)) => simulate::command(&arguments, options),
         Some(Command::Bench(options)) => bench::command(options),
+        Some(Command::Agent(command)) => agent::command(&arguments, command),
         Some(Command::Data(command)) => data::command(command),
         Some(Command::Worker) => worker::command(),
     };

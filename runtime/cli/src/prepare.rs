@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use orze_actors::agent::Model;
 use orze_actors::devices::{self, Machine, SlotPlan};
 use orze_campaign::protocol::TrainerSpec;
-use orze_campaign::settings::{Auto, TrainerKind};
+use orze_campaign::settings::{AgentKind, Auto, ResearcherSettings, TrainerKind};
 use orze_campaign::{Configuration, Failure, FailureKind, InputError, Settings, Space};
 use orze_ledger::{Identity, LedgerSettings};
-use orze_search::PolicyKind;
+use orze_search::{Diversity, PolicyKind};
 use orze_train::pack::{Pack, PackSummary};
 use orze_train::recipe::Recipe;
 use orze_train::surrogate::Surrogate;
@@ -29,6 +30,8 @@ pub struct Prepared {
     pub slots: Vec<SlotPlan>,
     /// Finished experiments at which the campaign is done.
     pub experiments: Option<u64>,
+    /// The keys of language models that are not there; only running needs them.
+    pub missing_keys: Vec<InputError>,
 }
 
 /// What the trainer trains on.
@@ -88,16 +91,25 @@ pub fn prepare(arguments: &Arguments) -> Result<Prepared, InputError> {
     let file = campaign_file(arguments)?;
     let settings = settings(arguments)?;
     let in_file = |error: InputError| error.in_file(file);
+    // A template or a key file is named itself.
+    let own_file = |error: InputError| match &error.file {
+        Some(_) => error,
+        None => in_file(error),
+    };
+    let mut missing_keys = Vec::new();
     for (index, researcher) in settings.researcher.iter().enumerate() {
-        researcher
-            .kind
-            .parse::<PolicyKind>()
-            .map_err(|error| in_file(error.at_key(format!("researcher.{index}.kind"))))?;
+        if let Some(error) = verify_researcher(index, researcher).map_err(own_file)? {
+            missing_keys.push(own_file(error));
+        }
     }
     let space = Arc::new(Space::read(&settings.space.file)?);
+    Diversity::new(Arc::clone(&space), &settings.diversity).map_err(in_file)?;
     let slots =
         devices::plan(&settings.slots, Machine::find(cfg!(feature = "cuda"))).map_err(in_file)?;
-    let data = match settings.trainer_spec("cpu".to_owned()).map_err(in_file)? {
+    let data = match settings
+        .trainer_spec("cpu".to_owned(), 1)
+        .map_err(in_file)?
+    {
         TrainerSpec::Candle { data, .. } => {
             let pack = Pack::open(&data)?;
             verify_pack(&settings, &space, &pack)?;
@@ -136,7 +148,42 @@ pub fn prepare(arguments: &Arguments) -> Result<Prepared, InputError> {
         data,
         slots,
         experiments,
+        missing_keys,
     })
+}
+
+/// Checks what a researcher needs; gives the error of a key that is not there, which only running
+/// needs.
+fn verify_researcher(
+    index: usize,
+    researcher: &ResearcherSettings,
+) -> Result<Option<InputError>, InputError> {
+    let at = |error: InputError| match error.key.clone() {
+        Some(key) => error.at_key(format!("researcher.{index}.{key}")),
+        None => error.at_key(format!("researcher.{index}")),
+    };
+    if researcher.agent().is_some() {
+        if let Err(error) = Model::key(researcher) {
+            let what = error.key.as_deref().unwrap_or_default();
+            let name = &researcher.name;
+            let missing = InputError {
+                message: format!("`{name}` has no key: {what}: {}", error.message),
+                ..error
+            };
+            return Ok(Some(missing.at_key(format!("researcher.{index}.key"))));
+        }
+        return Model::open(researcher).map(|_| None).map_err(at);
+    }
+    if researcher.kind.parse::<PolicyKind>().is_ok() {
+        return Ok(None);
+    }
+    let kind = &researcher.kind;
+    let names = PolicyKind::ALL.map(PolicyKind::name);
+    let agents = AgentKind::NAMES.map(|(name, _)| name);
+    Err(
+        at(InputError::new(format!("`{kind}` is no kind of researcher")).at_key("kind"))
+            .hint_nearest(kind, names.into_iter().chain(agents)),
+    )
 }
 
 /// Every value of every dimension must be one that the trainer consumes.
@@ -220,7 +267,10 @@ impl Prepared {
     pub fn trainers(&self) -> Result<Vec<TrainerSpec>, InputError> {
         self.slots
             .iter()
-            .map(|slot| self.settings.trainer_spec(slot.device.clone()))
+            .map(|slot| {
+                self.settings
+                    .trainer_spec(slot.device.clone(), slot.threads)
+            })
             .collect()
     }
 }

@@ -27,6 +27,9 @@ use crate::report;
 /// Runs the campaign to its end, writes the report and prints the leaderboard.
 pub fn command(arguments: &Arguments) -> anyhow::Result<Done> {
     let prepared = prepare(arguments)?;
+    if let Some(error) = prepared.missing_keys.first() {
+        return Err(error.clone().into());
+    }
     let screen = Screen::new(arguments.progress);
     let filter = EnvFilter::try_from_env("ORZE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt()
@@ -114,6 +117,11 @@ pub fn campaign(prepared: &Prepared, screen: &Screen) -> anyhow::Result<Ending> 
             objective: settings.trainer.objective.clone(),
             experiments: prepared.experiments,
             slots: prepared.slots.len(),
+            agents: settings
+                .researcher
+                .iter()
+                .filter(|r| r.agent().is_some())
+                .count(),
         };
         let (ended, ending) = oneshot::channel();
         let opened = Arc::new(Mutex::new(Some(ledger)));

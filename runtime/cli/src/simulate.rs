@@ -14,7 +14,8 @@ use crate::prepare::{campaign_file, settings};
 /// Prints the mean best objective of each policy, with its 95 % interval over seeds.
 pub fn command(arguments: &Arguments, options: &SimulateOptions) -> anyhow::Result<Done> {
     let settings = settings(arguments)?;
-    let TrainerSpec::Surrogate { file, noise_sd, .. } = settings.trainer_spec("cpu".to_owned())?
+    let TrainerSpec::Surrogate { file, noise_sd, .. } =
+        settings.trainer_spec("cpu".to_owned(), 1)?
     else {
         return Err(
             InputError::new("policies are simulated on a surrogate only")

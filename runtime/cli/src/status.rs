@@ -26,6 +26,11 @@ pub fn command(arguments: &Arguments, options: &StatusOptions) -> anyhow::Result
         .max_experiments
         .or(settings.campaign.budget.experiments);
     let count = |status| records.iter().filter(|r| r.status == status).count();
+    let calls = reader.calls()?;
+    let last_idea = |name: &str| {
+        let own = records.iter().filter(|record| record.researcher == name);
+        own.map(|record| record.created_at_ms).max()
+    };
     let running: Vec<&ExperimentRecord> = records
         .iter()
         .filter(|record| record.status == Status::Running)
@@ -50,6 +55,7 @@ pub fn command(arguments: &Arguments, options: &StatusOptions) -> anyhow::Result
                 "budget": limit,
             },
             "rejections": rejections,
+            "calls": calls,
             "best": best.map(|best| json!({"id": best.id, "objective": best.objective})),
             "up_seconds": totals.up_seconds,
             "train_seconds": totals.train_seconds,
@@ -78,6 +84,30 @@ pub fn command(arguments: &Arguments, options: &StatusOptions) -> anyhow::Result
         totals.runs,
         duration(std::time::Duration::from_secs_f64(totals.train_seconds))
     );
+    for agent in settings.researcher.iter().filter(|r| r.agent().is_some()) {
+        let name = &agent.name;
+        let total = calls.get(name).cloned().unwrap_or_default();
+        let budget = agent
+            .budget_usd
+            .map_or_else(String::new, |budget| format!(" of ${budget:.2}"));
+        println!(
+            "  {name}: {} calls ({} failed, {} open), {} tokens in, {} out, ${:.4}{budget}",
+            total.calls,
+            total.failed,
+            total.open,
+            total.input_tokens,
+            total.output_tokens,
+            total.micro_usd as f64 / 1e6
+        );
+        match last_idea(name) {
+            Some(at) => println!("    last idea admitted {}", timestamp(at)),
+            None if total.calls > 0 => println!("    NOTHING PRODUCED: no idea was ever admitted"),
+            None => {}
+        }
+        if let Some(error) = total.last_error {
+            println!("    the last call brought no answer: {error}");
+        }
+    }
     for record in running {
         let since = record.started_at_ms.map(timestamp).unwrap_or_default();
         println!(

@@ -37,6 +37,8 @@ pub enum RejectionKind {
     Schema,
     /// Near-identical to an experiment that exists.
     Duplicate,
+    /// The cycle's ideas together are not diverse enough, or this one is banned for now.
+    Diversity,
 }
 
 impl RejectionKind {
@@ -45,6 +47,7 @@ impl RejectionKind {
         match self {
             Self::Schema => "schema",
             Self::Duplicate => "duplicate",
+            Self::Diversity => "diversity",
         }
     }
 }
@@ -96,6 +99,47 @@ pub struct RunningWorker {
     pub start_ticks: u64,
 }
 
+/// Money set aside for a call of a language model before it is made. A call whose outcome never
+/// became known keeps it: spending is never under-counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CallReservation {
+    /// `researcher/cycle/call`; the same call is reserved once.
+    pub id: String,
+    /// Who calls.
+    pub researcher: String,
+    /// In which cycle.
+    pub cycle: u64,
+    /// Which model.
+    pub model: String,
+    /// What it can cost at most, in millionths of a dollar.
+    pub micro_usd: u64,
+    /// What the researcher may spend in all; without one there is no limit.
+    pub researcher_limit: Option<u64>,
+    /// What all researchers may spend together.
+    pub campaign_limit: Option<u64>,
+}
+
+/// What became of a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CallSettlement {
+    /// As in [`CallReservation`].
+    pub id: String,
+    /// What it cost, or may have cost, in millionths of a dollar.
+    pub micro_usd: u64,
+    /// Input tokens at full price.
+    pub input_tokens: u64,
+    /// Input tokens from the provider's cache.
+    pub cached_tokens: u64,
+    /// Input tokens written to the provider's cache.
+    pub cache_write_tokens: u64,
+    /// Output tokens.
+    pub output_tokens: u64,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// Why it brought no answer; free of secrets.
+    pub error: Option<String>,
+}
+
 /// One thing to be written.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entry {
@@ -110,6 +154,10 @@ pub enum Entry {
         /// The cycle, from 1.
         cycle: u64,
     },
+    /// Set money aside for a call, or refuse it.
+    ReserveCall(CallReservation),
+    /// A call has ended.
+    SettleCall(CallSettlement),
     /// A slot has taken an experiment.
     Lease(Lease),
     /// An attempt has ended.
@@ -168,6 +216,18 @@ pub enum News {
     Returned(Lease),
     /// The result or return came under a fence that is no longer current, and changed nothing.
     Stale(Lease),
+    /// The call may be made.
+    CallReserved {
+        /// Its id.
+        id: String,
+    },
+    /// The call may not be made: it could cost more than is left.
+    CallRefused {
+        /// Its id.
+        id: String,
+        /// Which limit, in words.
+        reason: String,
+    },
     /// Recorded; nobody needs to act on it.
     Noted,
 }

@@ -18,9 +18,12 @@ mod schema;
 mod transaction;
 mod writer;
 
-pub use entry::{Entry, Lease, NewExperiment, News, Rejection, RejectionKind, RunningWorker};
+pub use entry::{
+    CallReservation, CallSettlement, Entry, Lease, NewExperiment, News, Rejection, RejectionKind,
+    RunningWorker,
+};
 pub use error::LedgerError;
 pub use lock::holder;
-pub use reader::{Reader, Resume, RunTotals};
+pub use reader::{CallTotals, Reader, RejectedRow, Resume, RunTotals};
 pub use schema::{Identity, LEDGER_FILE};
 pub use writer::{Ledger, LedgerSettings, RunClaim};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use orze_campaign::{ExperimentId, ExperimentRecord, InputError, Status};
 use rusqlite::types::FromSql;
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 use serde::de::DeserializeOwned;
 
 use crate::entry::RunningWorker;
@@ -31,6 +31,44 @@ pub struct RunTotals {
     pub up_seconds: f64,
     /// Seconds of training over all slots.
     pub train_seconds: f64,
+}
+
+/// What the calls of a researcher's language model came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct CallTotals {
+    /// Calls made.
+    pub calls: u64,
+    /// Of them without an answer.
+    pub failed: u64,
+    /// Of them with an outcome that is not known, or not yet; they count with all they can cost.
+    pub open: u64,
+    /// What they cost, in millionths of a dollar.
+    pub micro_usd: u64,
+    /// Input tokens.
+    pub input_tokens: u64,
+    /// Output tokens.
+    pub output_tokens: u64,
+    /// When the last one began.
+    pub last_at_ms: i64,
+    /// The newest cycle that called.
+    pub last_cycle: u64,
+    /// Why the last one that ended brought no answer.
+    pub last_error: Option<String>,
+}
+
+/// A rejected idea as the ledger has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedRow {
+    /// `researcher/cycle/index`.
+    pub origin_key: String,
+    /// When.
+    pub at_ms: i64,
+    /// The idea's name.
+    pub name: String,
+    /// The class of the reason.
+    pub kind: String,
+    /// The reason in words.
+    pub reason: String,
 }
 
 /// What the actors rebuild themselves from.
@@ -209,6 +247,82 @@ impl Reader {
         Ok(events)
     }
 
+    /// What the calls of each researcher came to, by name.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn calls(&self) -> Result<BTreeMap<String, CallTotals>, LedgerError> {
+        // A ledger that no newer run has opened yet.
+        if !self.connection.table_exists(None, "calls")? {
+            return Ok(BTreeMap::new());
+        }
+        let mut statement = self.connection.prepare(
+            "SELECT researcher, count(*) AS calls, sum(error IS NOT NULL) AS failed,
+                sum(settled = 0) AS open, sum(micro_usd) AS micro_usd,
+                sum(input_tokens + cached_tokens + cache_write_tokens) AS input,
+                sum(output_tokens) AS output, max(at_ms) AS last_at_ms, max(cycle) AS last_cycle
+             FROM calls GROUP BY researcher",
+        )?;
+        let mut rows = statement.query([])?;
+        let mut totals = BTreeMap::new();
+        while let Some(row) = rows.next()? {
+            let name: String = row.get("researcher")?;
+            let last_error = self
+                .connection
+                .query_row(
+                    "SELECT error FROM calls WHERE researcher = ?1 AND settled = 1
+                     ORDER BY at_ms DESC, id DESC LIMIT 1",
+                    [&name],
+                    |row| row.get::<_, Option<String>>(0),
+                )
+                .optional()?
+                .flatten();
+            totals.insert(
+                name,
+                CallTotals {
+                    calls: unsigned(row, "calls")?,
+                    failed: unsigned(row, "failed")?,
+                    open: unsigned(row, "open")?,
+                    micro_usd: unsigned(row, "micro_usd")?,
+                    input_tokens: unsigned(row, "input")?,
+                    output_tokens: unsigned(row, "output")?,
+                    last_at_ms: row.get("last_at_ms")?,
+                    last_cycle: unsigned(row, "last_cycle")?,
+                    last_error,
+                },
+            );
+        }
+        Ok(totals)
+    }
+
+    /// The last rejections of a researcher's own ideas, newest first, with their cycle.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn last_rejections(
+        &self,
+        researcher: &str,
+        limit: u32,
+    ) -> Result<Vec<RejectedRow>, LedgerError> {
+        let mut statement = self.connection.prepare(
+            "SELECT origin_key, at_ms, name, kind, reason FROM rejections
+             WHERE researcher = ?1 AND origin_key NOT LIKE 'sweep:%'
+             ORDER BY at_ms DESC, origin_key DESC LIMIT ?2",
+        )?;
+        let mut rows = statement.query((researcher, limit))?;
+        let mut rejections = Vec::new();
+        while let Some(row) = rows.next()? {
+            rejections.push(RejectedRow {
+                origin_key: row.get("origin_key")?,
+                at_ms: row.get("at_ms")?,
+                name: row.get("name")?,
+                kind: row.get("kind")?,
+                reason: row.get("reason")?,
+            });
+        }
+        Ok(rejections)
+    }
+
     /// The file.
     pub fn file(&self) -> &Path {
         &self.file
@@ -305,6 +419,16 @@ pub(crate) fn totals(connection: &Connection) -> Result<RunTotals, LedgerError> 
         up_seconds: up_ms as f64 / 1000.0,
         train_seconds,
     })
+}
+
+/// What was spent on calls, in millionths of a dollar, by one researcher or by all.
+pub(crate) fn spent(connection: &Connection, researcher: Option<&str>) -> Result<u64, LedgerError> {
+    let sum: i64 = connection
+        .prepare_cached(
+            "SELECT coalesce(sum(micro_usd), 0) FROM calls WHERE ?1 IS NULL OR researcher = ?1",
+        )?
+        .query_row([researcher], |row| row.get(0))?;
+    u64::try_from(sum).map_err(|_| LedgerError::Corrupt(format!("calls: {sum}")))
 }
 
 pub(crate) fn workers(connection: &Connection) -> Result<Vec<RunningWorker>, LedgerError> {

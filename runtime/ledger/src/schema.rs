@@ -11,7 +11,8 @@ use crate::error::LedgerError;
 pub const LEDGER_FILE: &str = "ledger.sqlite";
 
 /// One script a version; a ledger at version n has had the first n. Published scripts are frozen.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE runs (
     epoch         INTEGER PRIMARY KEY,
@@ -75,7 +76,26 @@ CREATE TABLE workers (
     start_ticks   INTEGER NOT NULL,
     started_at_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+CREATE TABLE calls (
+    id                 TEXT PRIMARY KEY,
+    researcher         TEXT NOT NULL,
+    cycle              INTEGER NOT NULL,
+    model              TEXT NOT NULL,
+    at_ms              INTEGER NOT NULL,
+    settled            INTEGER NOT NULL DEFAULT 0,
+    micro_usd          INTEGER NOT NULL,
+    input_tokens       INTEGER NOT NULL DEFAULT 0,
+    cached_tokens      INTEGER NOT NULL DEFAULT 0,
+    cache_write_tokens INTEGER NOT NULL DEFAULT 0,
+    output_tokens      INTEGER NOT NULL DEFAULT 0,
+    duration_ms        INTEGER,
+    error              TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX calls_by_researcher ON calls (researcher, cycle);
+",
+];
 
 /// What a ledger belongs to. A ledger of another campaign, space or data set is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,9 @@ use orze_campaign::{Disposition, ExperimentId, ExperimentRecord, Outcome, Status
 use rusqlite::{OptionalExtension, Transaction};
 use serde_json::json;
 
-use crate::entry::{Entry, Lease, NewExperiment, News, Rejection, RunningWorker};
+use crate::entry::{
+    CallReservation, CallSettlement, Entry, Lease, NewExperiment, News, Rejection, RunningWorker,
+};
 use crate::error::LedgerError;
 use crate::reader;
 use crate::writer::LedgerSettings;
@@ -31,6 +33,11 @@ impl Writer<'_> {
             Entry::Reject(rejection) => self.reject(rejection),
             Entry::CycleEnded { researcher, cycle } => {
                 self.cycle_ended(researcher, *cycle)?;
+                Ok(News::Noted)
+            }
+            Entry::ReserveCall(call) => self.reserve_call(call),
+            Entry::SettleCall(call) => {
+                self.settle_call(call)?;
                 Ok(News::Noted)
             }
             Entry::Lease(lease) => self.lease(*lease),
@@ -354,6 +361,95 @@ impl Writer<'_> {
             ))?;
         Ok(())
     }
+}
+
+impl Writer<'_> {
+    /// Here and not with the caller, so that several researchers can't spend the same money.
+    fn reserve_call(&self, call: &CallReservation) -> Result<News, LedgerError> {
+        let known = self
+            .transaction
+            .prepare_cached("SELECT 1 FROM calls WHERE id = ?1")?
+            .exists([&call.id])?;
+        if !known {
+            let limits = [
+                (
+                    call.researcher_limit,
+                    Some(call.researcher.as_str()),
+                    "its own",
+                ),
+                (call.campaign_limit, None, "the campaign's"),
+            ];
+            for (limit, researcher, whose) in limits {
+                let spent = reader::spent(self.transaction, researcher)?;
+                if let Some(limit) = limit
+                    && spent.saturating_add(call.micro_usd) > limit
+                {
+                    let reason = format!(
+                        "a call can cost ${:.4}, and of {whose} budget of ${:.2} only ${:.4} is \
+                         left",
+                        dollars(call.micro_usd),
+                        dollars(limit),
+                        dollars(limit.saturating_sub(spent))
+                    );
+                    self.event(
+                        None,
+                        "call_refused",
+                        &json!({"call": call, "reason": reason}),
+                    )?;
+                    return Ok(News::CallRefused {
+                        id: call.id.clone(),
+                        reason,
+                    });
+                }
+            }
+            self.transaction
+                .prepare_cached(
+                    "INSERT INTO calls (id, researcher, cycle, model, at_ms, micro_usd)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                )?
+                .execute((
+                    &call.id,
+                    &call.researcher,
+                    signed(call.cycle)?,
+                    &call.model,
+                    self.now_ms,
+                    signed(call.micro_usd)?,
+                ))?;
+            self.event(None, "call_reserved", &json!(call))?;
+        }
+        Ok(News::CallReserved {
+            id: call.id.clone(),
+        })
+    }
+
+    fn settle_call(&self, call: &CallSettlement) -> Result<(), LedgerError> {
+        let changed = self
+            .transaction
+            .prepare_cached(
+                "UPDATE calls SET settled = 1, micro_usd = ?2, input_tokens = ?3,
+                    cached_tokens = ?4, cache_write_tokens = ?5, output_tokens = ?6,
+                    duration_ms = ?7, error = ?8 WHERE id = ?1 AND settled = 0",
+            )?
+            .execute((
+                &call.id,
+                signed(call.micro_usd)?,
+                signed(call.input_tokens)?,
+                signed(call.cached_tokens)?,
+                signed(call.cache_write_tokens)?,
+                signed(call.output_tokens)?,
+                signed(call.duration_ms)?,
+                &call.error,
+            ))?;
+        if changed > 0 {
+            self.event(None, "call_settled", &json!(call))?;
+        }
+        Ok(())
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn dollars(micro_usd: u64) -> f64 {
+    micro_usd as f64 / 1e6
 }
 
 fn text<T: serde::Serialize>(value: &T) -> Result<String, LedgerError> {

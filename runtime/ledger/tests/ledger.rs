@@ -10,8 +10,8 @@ use orze_campaign::{
     Priority, Status,
 };
 use orze_ledger::{
-    Entry, Identity, Lease, Ledger, LedgerError, LedgerSettings, NewExperiment, News, Reader,
-    Rejection, RejectionKind, RunningWorker,
+    CallReservation, CallSettlement, Entry, Identity, Lease, Ledger, LedgerError, LedgerSettings,
+    NewExperiment, News, Reader, Rejection, RejectionKind, RunningWorker,
 };
 
 fn settings() -> LedgerSettings {
@@ -295,4 +295,68 @@ fn cycles_are_remembered() {
     }
     let resume = Reader::open(folder.path()).unwrap().resume().unwrap();
     assert_eq!(resume.cycles["scout"], 3);
+}
+
+fn call(id: &str, researcher: &str, micro_usd: u64) -> Entry {
+    Entry::ReserveCall(CallReservation {
+        id: id.to_owned(),
+        researcher: researcher.to_owned(),
+        cycle: 1,
+        model: "m".to_owned(),
+        micro_usd,
+        researcher_limit: Some(1_000),
+        campaign_limit: Some(1_500),
+    })
+}
+
+fn settled(id: &str, micro_usd: u64, error: Option<&str>) -> Entry {
+    Entry::SettleCall(CallSettlement {
+        id: id.to_owned(),
+        micro_usd,
+        input_tokens: 10,
+        cached_tokens: 20,
+        cache_write_tokens: 30,
+        output_tokens: 5,
+        duration_ms: 7,
+        error: error.map(str::to_owned),
+    })
+}
+
+/// Whatever is killed when: a call is counted once, at most at its reservation, and never less
+/// than it may have cost; and no two researchers spend the same money.
+#[test]
+fn money_is_set_aside_before_it_is_spent() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = open(folder.path());
+    let reserved = |id: &str| News::CallReserved { id: id.to_owned() };
+    let news = ledger
+        .commit(&[call("a/1/1", "a", 600), call("a/1/1", "a", 600)], 2_000)
+        .unwrap();
+    assert_eq!(news.0, [reserved("a/1/1"), reserved("a/1/1")]);
+    let mut verdict = |entry: Entry| ledger.commit(&[entry], 3_000).unwrap().0.remove(0);
+    let refused = |news: News| match news {
+        News::CallRefused { reason, .. } => reason,
+        other => panic!("{other:?}"),
+    };
+    let own = refused(verdict(call("a/1/2", "a", 500)));
+    assert!(own.contains("its own budget"), "{own}");
+    // Settled for less, the rest is free again; settling twice changes nothing.
+    verdict(settled("a/1/1", 100, None));
+    verdict(settled("a/1/1", 999, None));
+    assert_eq!(verdict(call("a/1/2", "a", 900)), reserved("a/1/2"));
+    let shared = refused(verdict(call("b/1/1", "b", 501)));
+    assert!(shared.contains("the campaign's budget"), "{shared}");
+    assert_eq!(verdict(call("b/1/1", "b", 500)), reserved("b/1/1"));
+    verdict(settled("b/1/1", 0, Some("no connection")));
+    drop(ledger);
+
+    // A call that was under way when the process was killed keeps its reservation.
+    let _ledger = open(folder.path());
+    let calls = Reader::open(folder.path()).unwrap().calls().unwrap();
+    let a = &calls["a"];
+    assert_eq!((a.calls, a.open, a.failed, a.micro_usd), (2, 1, 0, 1_000));
+    assert_eq!((a.input_tokens, a.output_tokens, a.last_cycle), (60, 5, 1));
+    let b = &calls["b"];
+    assert_eq!((b.calls, b.open, b.failed, b.micro_usd), (1, 0, 1, 0));
+    assert_eq!(b.last_error.as_deref(), Some("no connection"));
 }

@@ -11,7 +11,10 @@
 //!
 //! A researcher whose grants bear nothing rests for 1, 2, 4, … grants of the others, and after
 //! `patience` fruitless grants in a row it is dormant until there is news (a finished experiment,
-//! which a policy may learn from).
+//! which a policy may learn from). One on standby is granted credits only while nothing waits. One
+//! that is retired (out of money) is granted none ever again, one that is paused (its provider is
+//! down) none until it is back, one that is held (its last proposals still wait, so that nothing was
+//! learned from them) none until it is let go; both may still have something new to propose.
 
 /// The position of a researcher in the campaign file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,6 +55,10 @@ struct Account {
     /// Rests until so many grants have been given in all.
     rests_until: u64,
     granted: u64,
+    standby: bool,
+    retired: bool,
+    paused: bool,
+    held: bool,
 }
 
 /// All credits of a campaign.
@@ -83,6 +90,10 @@ impl CreditBook {
                 fruitless: 0,
                 rests_until: 0,
                 granted: 0,
+                standby: false,
+                retired: false,
+                paused: false,
+                held: false,
             })
             .collect();
         Self {
@@ -92,6 +103,45 @@ impl CreditBook {
             accounts,
             grants: 0,
         }
+    }
+
+    /// Puts researchers on standby, by their position.
+    #[must_use]
+    pub fn with_standby(mut self, standby: &[bool]) -> Self {
+        for (account, &standby) in self.accounts.iter_mut().zip(standby) {
+            account.standby = standby;
+        }
+        self
+    }
+
+    /// Grants nothing more to a researcher, and takes back what it holds.
+    pub fn retire(&mut self, researcher: ResearcherIndex) {
+        self.forfeit(researcher);
+        if let Some(account) = self.accounts.get_mut(researcher.0) {
+            account.retired = true;
+        }
+    }
+
+    /// Grants nothing to a researcher for now, and takes back what it holds; or grants again.
+    pub fn pause(&mut self, researcher: ResearcherIndex, paused: bool) {
+        if paused {
+            self.forfeit(researcher);
+        }
+        if let Some(account) = self.accounts.get_mut(researcher.0) {
+            account.paused = paused;
+        }
+    }
+
+    /// Grants nothing more to a researcher for now, or again; what it was granted stays.
+    pub fn hold(&mut self, researcher: ResearcherIndex, held: bool) {
+        if let Some(account) = self.accounts.get_mut(researcher.0) {
+            account.held = held;
+        }
+    }
+
+    /// Whether every researcher is retired.
+    pub fn all_retired(&self) -> bool {
+        self.accounts.iter().all(|account| account.retired)
     }
 
     /// Grants what there is room for. `queued` counts the experiments that wait; `budget_left`
@@ -106,7 +156,7 @@ impl CreditBook {
             .saturating_sub(self.outstanding());
         let mut grants = Vec::new();
         while room > 0
-            && let Some(index) = self.next()
+            && let Some(index) = self.next(queued == 0)
         {
             let credits = self.batch.min(room);
             room -= credits;
@@ -117,12 +167,16 @@ impl CreditBook {
     }
 
     /// Who is served next: among those without a grant the smallest pass; one that rests only when
-    /// nobody else can propose.
-    fn next(&self) -> Option<usize> {
-        let free =
-            self.accounts.iter().enumerate().filter(|(_, account)| {
-                account.outstanding == 0 && account.fruitless < self.patience
-            });
+    /// nobody else can propose, one on standby only while nothing waits.
+    fn next(&self, nothing_waits: bool) -> Option<usize> {
+        let free = self.accounts.iter().enumerate().filter(|(_, account)| {
+            account.outstanding == 0
+                && account.fruitless < self.patience
+                && !account.retired
+                && !account.paused
+                && !account.held
+                && (nothing_waits || !account.standby)
+        });
         let rank = |account: &Account| {
             (
                 account.rests_until.saturating_sub(self.grants),
@@ -198,7 +252,7 @@ impl CreditBook {
     pub fn exhausted(&self) -> bool {
         self.accounts
             .iter()
-            .all(|account| account.fruitless >= self.patience)
+            .all(|a| a.retired || (a.fruitless >= self.patience && !a.paused && !a.held))
     }
 
     /// Credits granted and not settled.
@@ -255,6 +309,46 @@ mod tests {
             }
         }
         admitted
+    }
+
+    #[test]
+    fn one_on_standby_is_asked_only_while_nothing_waits() {
+        let mut book = CreditBook::new(8, 4, &[1.0, 1.0], 3).with_standby(&[false, true]);
+        let who = |grants: Vec<(ResearcherIndex, usize)>| -> Vec<usize> {
+            grants
+                .into_iter()
+                .map(|(researcher, _)| researcher.0)
+                .collect()
+        };
+        // The first thinks; the second fills the queue, and is not asked again before it is empty.
+        assert_eq!(who(book.grant(0, usize::MAX)), [0, 1]);
+        book.settle(ResearcherIndex(1), ALL_ADMITTED(4));
+        assert!(who(book.grant(4, usize::MAX)).is_empty());
+        assert_eq!(who(book.grant(0, usize::MAX)), [1]);
+    }
+
+    #[test]
+    fn a_retired_researcher_holds_nobody_up() {
+        let mut book = CreditBook::new(8, 4, &[1.0, 1.0], 1);
+        assert_eq!(book.grant(0, usize::MAX).len(), 2);
+        book.retire(ResearcherIndex(0));
+        assert_eq!(book.outstanding(), 4);
+        book.settle(ResearcherIndex(1), ALL_REJECTED(4));
+        assert!(book.exhausted() && !book.all_retired());
+        assert!(book.grant(0, usize::MAX).is_empty());
+        book.news();
+        assert_eq!(book.grant(0, usize::MAX), [(ResearcherIndex(1), 4)]);
+        book.pause(ResearcherIndex(1), true);
+        book.settle(ResearcherIndex(1), ALL_REJECTED(4));
+        assert!(book.grant(0, usize::MAX).is_empty());
+        assert!(!book.exhausted(), "it will be back");
+        book.pause(ResearcherIndex(1), false);
+        book.hold(ResearcherIndex(1), true);
+        assert!(book.grant(0, usize::MAX).is_empty() && !book.exhausted());
+        book.hold(ResearcherIndex(1), false);
+        assert_eq!(book.grant(0, usize::MAX).len(), 1);
+        book.retire(ResearcherIndex(1));
+        assert!(book.exhausted() && book.all_retired());
     }
 
     proptest! {

@@ -6,6 +6,7 @@
 
 pub mod artifacts;
 pub mod baseline;
+mod cell_means;
 pub mod dataset;
 pub mod encoders;
 pub mod evaluation;

@@ -14,6 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 
 use crate::artifacts::{write_configuration, write_metrics};
+use crate::cell_means::CellMeans;
 use crate::fault;
 use crate::sampling::normal;
 use crate::table::Table;
@@ -35,6 +36,7 @@ pub struct Surrogate {
 #[derive(Debug)]
 enum Form {
     Closed(Box<ClosedForm>),
+    Means(CellMeans),
     /// Results by canonical configuration, in the file's order.
     Table(HashMap<String, Vec<f64>>),
 }
@@ -63,7 +65,7 @@ struct Tables {
 }
 
 impl Surrogate {
-    /// Reads a surrogate file: `.json` for the closed form; `.csv` or `.jsonl` for a table with
+    /// Reads a surrogate file: `.json` for the closed form, or for means of cells; `.csv` or `.jsonl` for a table with
     /// the result under `objective` and the configuration in the other columns (or, in JSON lines,
     /// under `config`, as `export` writes them; lines without an objective are skipped).
     ///
@@ -76,6 +78,7 @@ impl Surrogate {
                 .hint("a surrogate is a closed form (.json) or a table (.csv, .jsonl)")
         })?;
         let form = match file.extension().and_then(|e| e.to_str()) {
+            Some("json") if text.contains("\"cells\"") => CellMeans::parse(&text).map(Form::Means),
             Some("json") => serde_json::from_str(&text)
                 .map_err(|error| InputError::new(format!("is no closed form: {error}")))
                 .and_then(ClosedForm::check)
@@ -113,6 +116,7 @@ impl Surrogate {
     pub fn evaluate(&self, configuration: &Configuration, seed: u64) -> Result<f64, Failure> {
         match &self.form {
             Form::Closed(form) => form.evaluate(configuration),
+            Form::Means(means) => means.evaluate(configuration),
             Form::Table(rows) => {
                 let results = rows.get(&canonical(configuration)).ok_or_else(|| {
                     bad(format!(

@@ -6,7 +6,7 @@ use figment::Figment;
 use figment::error::Kind;
 use figment::providers::{Env, Format, Toml};
 
-use super::{Settings, TrainerKind};
+use super::{AgentKind, Settings, TrainerKind};
 use crate::error::InputError;
 use crate::protocol::TrainerSpec;
 
@@ -44,6 +44,19 @@ impl Settings {
         if let Some(file) = &mut self.trainer.file {
             *file = resolve(base, file, "trainer.file")?;
         }
+        for (index, researcher) in self.researcher.iter_mut().enumerate() {
+            let key = |name: &str| format!("researcher.{index}.{name}");
+            if let Some(file) = &mut researcher.key_file {
+                *file = resolve(base, file, &key("key_file"))?;
+            }
+            if let Some(folder) = &mut researcher.prompts {
+                *folder = resolve(base, folder, &key("prompts"))?;
+            }
+            if let (Some(AgentKind::Local), Some(model)) = (researcher.agent(), &researcher.model) {
+                let file = resolve(base, Path::new(model), &key("model"))?;
+                researcher.model = Some(file.to_string_lossy().into_owned());
+            }
+        }
         self.check()
     }
 
@@ -77,6 +90,7 @@ impl Settings {
             if researcher.ideas == 0 {
                 return Err(InputError::new("must be above 0").at_key(key("ideas")));
             }
+            researcher.check(&format!("researcher.{index}"), self.campaign.budget.llm_usd)?;
         }
         for (value, key) in [
             (self.sweep.max_share, "sweep.max_share"),
@@ -102,6 +116,7 @@ impl Settings {
                 self.campaign.budget.slot_hours,
                 "campaign.budget.slot_hours",
             ),
+            (self.campaign.budget.llm_usd, "campaign.budget.llm_usd"),
         ] {
             hours.map_or(Ok(()), |hours| positive(hours, key))?;
         }
@@ -112,14 +127,15 @@ impl Settings {
         if low.partial_cmp(&high) != Some(std::cmp::Ordering::Less) {
             return Err(InputError::new("must go from low to high").at_key("trainer.range"));
         }
-        self.trainer_spec("cpu".to_owned()).map(|_| ())
+        self.trainer_spec("cpu".to_owned(), 1).map(|_| ())
     }
 
-    /// What a worker of this campaign trains with, on one device (`cpu`, `cuda:0`).
+    /// What a worker of this campaign trains with, on one device (`cpu`, `cuda:0`) and so many CPU
+    /// threads.
     ///
     /// # Errors
     /// An [`InputError`] when the trainer's own keys are missing.
-    pub fn trainer_spec(&self, device: String) -> Result<TrainerSpec, InputError> {
+    pub fn trainer_spec(&self, device: String, threads: u32) -> Result<TrainerSpec, InputError> {
         match self.trainer.kind {
             TrainerKind::Candle => {
                 let task = self.task.as_ref().ok_or_else(|| {
@@ -130,6 +146,7 @@ impl Settings {
                 Ok(TrainerSpec::Candle {
                     data: task.data.clone(),
                     device,
+                    threads,
                 })
             }
             TrainerKind::Surrogate => {

@@ -57,3 +57,37 @@ fn mistakes_name_file_key_and_hint() {
     insta::assert_snapshot!(refused(&format!("{GOOD}\n[[researcher]]\nname = \"scout\"\nkind = \"tpe\"")), @"c.toml: researcher.1.name: `scout` stands twice | ");
     assert!(refused("[campaign").starts_with("c.toml: TOML parse error at line 1, column 10"));
 }
+
+/// What is said about the keys of a language model.
+#[test]
+fn mistakes_about_models_are_explained() {
+    let agent = |keys: &str| {
+        refused(&format!(
+            "{GOOD}\n[[researcher]]\nname = \"agent\"\nkind = \"anthropic\"\n{keys}"
+        ))
+    };
+    insta::assert_snapshot!(agent(""), @"c.toml: researcher.1.model: is missing: the provider's name of the model |");
+    insta::assert_snapshot!(agent("model = \"m\""), @"c.toml: researcher.1.price: is missing: dollars per million tokens | take it from the provider's price list: `price = { input = …, output = … }`; spending is kept within the budget by it");
+    insta::assert_snapshot!(agent("model = \"m\"\nprice = { input = 1, output = 2 }"), @"c.toml: researcher.1.budget_usd: nothing limits what this model may cost | set it, or `llm_usd` in [campaign.budget] for all models together");
+    insta::assert_snapshot!(agent("model = \"m\"\nprice = { input = 1, output = -2 }"), @"c.toml: researcher.1.price.output: must be a number ≥ 0 |");
+    insta::assert_snapshot!(agent("model = \"m\"\nprice = { input = 1, outptu = 2 }"), @"c.toml: researcher.1.price.outptu: [researcher.1.price] has no key `outptu` | did you mean `output`?");
+    insta::assert_snapshot!(agent("model = \"m\"\nbase_url = \"http://here\"\ntemperature = 3"), @"c.toml: researcher.1.temperature: must be in 0..=2 |");
+    insta::assert_snapshot!(agent("model = \"m\"\nbase_url = \"http://here\"\nstandby = true"), @"c.toml: researcher.1.standby: is for search policies: nobody waits for a model |");
+    insta::assert_snapshot!(refused(&GOOD.replace("kind = \"random\"", "kind = \"random\"\nmodel = \"m\"")), @"c.toml: researcher.0.model: is for language models, and `random` is a search policy | remove it, or set `kind` to one of anthropic, gemini, openai, local");
+}
+
+#[test]
+fn a_key_is_read_from_where_it_usually_is_unless_told_otherwise() {
+    let variable = |keys: &str| {
+        let text = format!(
+            "{GOOD}\n[[researcher]]\nname = \"agent\"\nkind = \"gemini\"\nmodel = \"m\"\n\
+             budget_usd = 1\nprice = {{ input = 1, output = 2 }}\n{keys}"
+        );
+        let settings = read(&text).unwrap();
+        settings.researcher[1].key_variable().map(str::to_owned)
+    };
+    assert_eq!(variable("").as_deref(), Some("GEMINI_API_KEY"));
+    assert_eq!(variable("key_env = \"MINE\"").as_deref(), Some("MINE"));
+    assert_eq!(variable("key_file = \"key\""), None);
+    assert_eq!(variable("base_url = \"http://here\""), None);
+}

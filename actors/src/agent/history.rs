@@ -1,0 +1,238 @@
+//! What an agent knows of its campaign, and the prompt that says it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use orze_analytics::effects::effects;
+use orze_analytics::measured::Measured;
+use orze_campaign::settings::DiversitySettings;
+use orze_campaign::{
+    Configuration, Disposition, ExperimentId, ExperimentRecord, InputError, Space, Status,
+};
+use orze_ledger::{News, RejectedRow};
+use orze_llm::prompt::{
+    Brief, BudgetLeft, Distribution, FailedExperiment, Leader, OwnRejection, Prompt, Templates,
+    render,
+};
+use orze_search::Diversity;
+
+/// Experiments that count as recent.
+const RECENT: usize = 50;
+/// Own rejections that are remembered; the prompt cuts what does not fit.
+const REJECTIONS: usize = 40;
+/// Dimensions whose share of variance is told.
+const EFFECTS: usize = 8;
+/// Rows of the leaderboard and failures that are told. Paper, appendix B.
+const LEADERS: usize = 20;
+const FAILURES: usize = 10;
+
+/// Everything that a prompt is made from.
+#[derive(Debug)]
+pub struct History {
+    space: Arc<Space>,
+    objective: String,
+    /// What the campaign file's prompts call rules.
+    pub rules: String,
+    records: BTreeMap<ExperimentId, ExperimentRecord>,
+    /// The newest first.
+    rejections: VecDeque<RejectedRow>,
+    diversity: Diversity,
+}
+
+impl History {
+    /// A history of nothing.
+    ///
+    /// # Errors
+    /// An [`InputError`] for a diversity budget that does not fit the space.
+    pub fn new(
+        space: Arc<Space>,
+        objective: &str,
+        diversity: &DiversitySettings,
+    ) -> Result<Self, InputError> {
+        Ok(Self {
+            diversity: Diversity::new(Arc::clone(&space), diversity)?,
+            space,
+            objective: objective.to_owned(),
+            rules: String::new(),
+            records: BTreeMap::new(),
+            rejections: VecDeque::new(),
+        })
+    }
+
+    /// Takes in an experiment as it now stands.
+    pub fn learn(&mut self, record: ExperimentRecord) {
+        observe(&mut self.diversity, &self.space, &record);
+        self.records.insert(record.id, record);
+    }
+
+    /// Takes in a rejection of the agent's own.
+    pub fn rejected(&mut self, row: RejectedRow) {
+        self.rejections.push_front(row);
+        self.rejections.truncate(REJECTIONS);
+    }
+
+    /// Takes in what the ledger has committed; `own` is the agent's name.
+    pub fn news(&mut self, news: &News, own: &str, now_ms: i64) {
+        match news {
+            // One that is known may have been written once more after a crash, and finished since.
+            News::Admitted(record) if !self.records.contains_key(&record.id) => {
+                self.learn((**record).clone());
+            }
+            News::Finished {
+                record,
+                disposition,
+                ..
+            } if *disposition != Disposition::Requeue => self.learn((**record).clone()),
+            News::Rejected(rejection) if rejection.researcher == own => {
+                self.rejected(RejectedRow {
+                    origin_key: rejection.origin_key.clone(),
+                    at_ms: now_ms,
+                    name: rejection.name.clone(),
+                    kind: rejection.kind.name().to_owned(),
+                    reason: rejection.reason.clone(),
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// Finished experiments.
+    pub fn finished(&self) -> u64 {
+        let finished = self.records.values().filter(|r| r.status.is_finished());
+        finished.count() as u64
+    }
+
+    /// The prompt of a cycle for up to `wanted` ideas.
+    pub fn prompt(
+        &self,
+        templates: &Templates,
+        budget: BudgetLeft,
+        wanted: usize,
+        limit_tokens: usize,
+    ) -> Prompt {
+        let mut completed: Vec<&ExperimentRecord> = self
+            .records
+            .values()
+            .filter(|record| record.status == Status::Completed)
+            .filter(|record| record.objective.is_some_and(f64::is_finite))
+            .collect();
+        completed.sort_by(|a, b| {
+            let objective = |record: &ExperimentRecord| record.objective.unwrap_or(f64::NAN);
+            objective(b).total_cmp(&objective(a)).then(a.id.cmp(&b.id))
+        });
+        let leaders: Vec<Leader<'_>> = completed
+            .iter()
+            .take(LEADERS)
+            .map(|record| Leader {
+                id: record.id,
+                author: &record.researcher,
+                objective: record.objective.unwrap_or(f64::NAN),
+                configuration: &record.config,
+            })
+            .collect();
+        let failures: Vec<FailedExperiment<'_>> = self
+            .records
+            .values()
+            .rev()
+            .filter_map(|record| Some((record, record.failure.as_ref()?)))
+            .filter(|(record, _)| record.status == Status::Failed)
+            .take(FAILURES)
+            .map(|(record, failure)| FailedExperiment {
+                id: record.id,
+                kind: failure.kind,
+                configuration: &record.config,
+                message: &failure.message,
+                trace: &failure.trace,
+            })
+            .collect();
+        let newest = self.records.values().rev().map(|record| &record.config);
+        let distribution = Distribution::of(&self.space, newest, RECENT);
+        let rejections: Vec<OwnRejection<'_>> = self
+            .rejections
+            .iter()
+            .map(|row| OwnRejection {
+                cycle: cycle_of(&row.origin_key),
+                name: &row.name,
+                reason: &row.reason,
+            })
+            .collect();
+        let banned = self.diversity.banned();
+        let banned: Vec<&Configuration> = banned.iter().collect();
+        let diversity: Vec<String> = self
+            .diversity
+            .rules()
+            .into_iter()
+            .map(|rule| format!("- {rule}"))
+            .collect();
+        let brief = Brief {
+            space: &self.space,
+            objective: &self.objective,
+            rules: &self.rules,
+            leaderboard: &leaders,
+            distribution: &distribution,
+            failures: &failures,
+            rejections: &rejections,
+            diversity: &diversity.join("\n"),
+            banned: &banned,
+            insights: &self.insights(&completed),
+            budget,
+            wanted: 1..=wanted.max(1),
+        };
+        render(templates, &brief, limit_tokens)
+    }
+
+    /// What the analysis says, a line each.
+    fn insights(&self, completed: &[&ExperimentRecord]) -> Vec<String> {
+        let measured: Vec<Measured<'_>> = completed
+            .iter()
+            .filter_map(|record| Measured::of(record))
+            .collect();
+        effects(&self.space, &measured)
+            .into_iter()
+            .take(EFFECTS)
+            .map(|effect| {
+                let analysis = effect.analysis;
+                let doubt = if analysis.is_small() {
+                    "; too few experiments to rely on"
+                } else {
+                    ""
+                };
+                format!(
+                    "{}: explains {:.0} % of the variance of {} ({:.0} % would be chance; {} \
+                     experiments in {} groups{doubt})",
+                    effect.label,
+                    100.0 * analysis.eta_squared,
+                    self.objective,
+                    100.0 * analysis.chance_level(),
+                    analysis.n,
+                    analysis.groups
+                )
+            })
+            .collect()
+    }
+}
+
+/// Tells a diversity budget of an experiment; only failures of the configuration itself are banned.
+pub fn observe(diversity: &mut Diversity, space: &Space, record: &ExperimentRecord) {
+    let Ok(point) = space.encode(&record.config) else {
+        return;
+    };
+    match (record.status, record.objective, &record.failure) {
+        (Status::Completed, Some(objective), _) => {
+            diversity.observe(record.id, &point, Some(objective));
+        }
+        (Status::Failed, _, Some(failure)) if !failure.kind.is_transient() => {
+            diversity.observe(record.id, &point, None);
+        }
+        _ => {}
+    }
+}
+
+/// The cycle in `researcher/cycle/index`.
+fn cycle_of(origin_key: &str) -> u64 {
+    let mut parts = origin_key.rsplit('/');
+    parts
+        .nth(1)
+        .and_then(|cycle| cycle.parse().ok())
+        .unwrap_or(0)
+}
