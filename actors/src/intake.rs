@@ -110,6 +110,7 @@ impl Actor for Intake {
         let settings = &context.settings;
         let resume = Reader::open(&settings.campaign.directory)?.resume()?;
         let weights: Vec<f64> = settings.researcher.iter().map(|r| r.weight).collect();
+        let batches: Vec<usize> = settings.researcher.iter().map(|r| r.ideas).collect();
         let standby: Vec<bool> = settings.researcher.iter().map(|r| r.standby).collect();
         let batch = settings.researcher.iter().map(|r| r.ideas).max();
         let mut state = State {
@@ -119,7 +120,8 @@ impl Actor for Intake {
                 &weights,
                 PATIENCE,
             )
-            .with_standby(&standby),
+            .with_standby(&standby)
+            .with_batches(&batches),
             diversity: Diversity::new(Arc::clone(&context.space), &settings.diversity)?,
             sweeper: Sweeper::new(Arc::clone(&context.space), settings.sweep.clone())?,
             experiments: HashMap::new(),

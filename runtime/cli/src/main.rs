@@ -24,6 +24,7 @@ use clap::Parser;
 use crate::arguments::{Arguments, Command};
 
 fn main() -> ExitCode {
+    outcome::end_quietly_when_nobody_reads();
     let arguments = Arguments::parse();
     let result = match &arguments.command {
         None => run::command(&arguments),

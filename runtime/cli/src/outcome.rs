@@ -57,6 +57,18 @@ pub fn exit_code(result: anyhow::Result<Done>) -> ExitCode {
     }
 }
 
+/// `println!` panics when its reader (`head`) has gone: no reason to alarm anybody.
+pub fn end_quietly_when_nobody_reads() {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload_as_str().unwrap_or_default();
+        if message.starts_with("failed printing to stdout") && message.contains("Broken pipe") {
+            std::process::exit(0);
+        }
+        hook(panic);
+    }));
+}
+
 fn broken_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<std::io::Error>()

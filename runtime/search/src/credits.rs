@@ -11,7 +11,9 @@
 //!
 //! A researcher whose grants bear nothing rests for 1, 2, 4, … grants of the others, and after
 //! `patience` fruitless grants in a row it is dormant until there is news (a finished experiment,
-//! which a policy may learn from). One on standby is granted credits only while nothing waits. One
+//! which a policy may learn from). One on standby is granted credits only while nothing waits, and
+//! then even those that cover what a slow researcher still holds: slots don't wait for it, and what
+//! it proposes beyond the budget stays in the queue. One
 //! that is retired (out of money) is granted none ever again, one that is paused (its provider is
 //! down) none until it is back, one that is held (its last proposals still wait, so that nothing was
 //! learned from them) none until it is let go; both may still have something new to propose.
@@ -55,6 +57,8 @@ struct Account {
     /// Rests until so many grants have been given in all.
     rests_until: u64,
     granted: u64,
+    /// Credits of a grant at most.
+    batch: usize,
     standby: bool,
     retired: bool,
     paused: bool,
@@ -90,6 +94,7 @@ impl CreditBook {
                 fruitless: 0,
                 rests_until: 0,
                 granted: 0,
+                batch: batch.max(1),
                 standby: false,
                 retired: false,
                 paused: false,
@@ -103,6 +108,15 @@ impl CreditBook {
             accounts,
             grants: 0,
         }
+    }
+
+    /// Sets the most credits of a grant for each researcher, by their position.
+    #[must_use]
+    pub fn with_batches(mut self, batches: &[usize]) -> Self {
+        for (account, &batch) in self.accounts.iter_mut().zip(batches) {
+            account.batch = batch.clamp(1, self.batch);
+        }
+        self
     }
 
     /// Puts researchers on standby, by their position.
@@ -158,8 +172,18 @@ impl CreditBook {
         while room > 0
             && let Some(index) = self.next(queued == 0)
         {
-            let credits = self.batch.min(room);
+            let credits = self.accounts[index].batch.min(room);
             room -= credits;
+            self.advance(index, credits);
+            grants.push((ResearcherIndex(index), credits));
+        }
+        let waits = |account: &Account| account.standby && account.outstanding > 0;
+        if queued == 0
+            && budget_left > 0
+            && !self.accounts.iter().any(waits)
+            && let Some(index) = self.next_of(true, |account| account.standby)
+        {
+            let credits = self.accounts[index].batch.min(budget_left);
             self.advance(index, credits);
             grants.push((ResearcherIndex(index), credits));
         }
@@ -169,8 +193,13 @@ impl CreditBook {
     /// Who is served next: among those without a grant the smallest pass; one that rests only when
     /// nobody else can propose, one on standby only while nothing waits.
     fn next(&self, nothing_waits: bool) -> Option<usize> {
+        self.next_of(nothing_waits, |_| true)
+    }
+
+    fn next_of(&self, nothing_waits: bool, among: impl Fn(&Account) -> bool) -> Option<usize> {
         let free = self.accounts.iter().enumerate().filter(|(_, account)| {
             account.outstanding == 0
+                && among(account)
                 && account.fruitless < self.patience
                 && !account.retired
                 && !account.paused
@@ -313,7 +342,9 @@ mod tests {
 
     #[test]
     fn one_on_standby_is_asked_only_while_nothing_waits() {
-        let mut book = CreditBook::new(8, 4, &[1.0, 1.0], 3).with_standby(&[false, true]);
+        let mut book = CreditBook::new(8, 4, &[1.0, 1.0], 3)
+            .with_standby(&[false, true])
+            .with_batches(&[9, 4]);
         let who = |grants: Vec<(ResearcherIndex, usize)>| -> Vec<usize> {
             grants
                 .into_iter()
@@ -325,6 +356,10 @@ mod tests {
         book.settle(ResearcherIndex(1), ALL_ADMITTED(4));
         assert!(who(book.grant(4, usize::MAX)).is_empty());
         assert_eq!(who(book.grant(0, usize::MAX)), [1]);
+        book.settle(ResearcherIndex(1), ALL_ADMITTED(4));
+        // The slow one holds the last four of the budget; the slots don't wait for it.
+        assert_eq!(book.grant(0, 4), [(ResearcherIndex(1), 4)]);
+        assert!(book.grant(0, 4).is_empty());
     }
 
     #[test]

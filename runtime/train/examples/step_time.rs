@@ -7,7 +7,7 @@
 //!
 //! Batch 64, 20 frames of 1,024 features, width 256, 4 layers, 4 heads, attention pooling, focal
 //! loss, gradient norm, AdamW. Each encoder runs in a process of its own, with the environment of a
-//! worker. `tests/reference/step_time.py` measures the same in PyTorch, and `beside.py` both in turn.
+//! worker. `tests/reference/step_time.py` measures the same in PyTorch.
 
 #![allow(clippy::print_stdout)] // A program that prints its measurements.
 
