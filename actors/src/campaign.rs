@@ -12,7 +12,6 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use crate::agent::Agent;
 use crate::analyst::{Analyst, AnalystMessage};
 use crate::context::Context;
 use crate::deduplicator::{Deduplicator, DeduplicatorMessage};
@@ -22,7 +21,7 @@ use crate::kept::Kept;
 use crate::ledger::LedgerWriter;
 use crate::outbox::{Outbox, Ticket};
 use crate::process;
-use crate::researcher::{Researcher, ResearcherMessage};
+use crate::researcher::{self, ResearcherMessage};
 use crate::restart::{FailureHistory, Verdict};
 use crate::scheduler::{Scheduler, SchedulerMessage};
 use crate::shutdown::Shutdown;
@@ -230,22 +229,7 @@ impl Campaign {
             Name::Analyst => {
                 Actor::spawn_linked(None, Analyst { context, kept }, (), supervisor).await?;
             }
-            Name::Researcher(index) if context.settings.researcher[index].agent().is_some() => {
-                let actor = Agent {
-                    context,
-                    index,
-                    kept,
-                };
-                Actor::spawn_linked(None, actor, (), supervisor).await?;
-            }
-            Name::Researcher(index) => {
-                let actor = Researcher {
-                    context,
-                    index,
-                    kept,
-                };
-                Actor::spawn_linked(None, actor, (), supervisor).await?;
-            }
+            Name::Researcher(index) => researcher::spawn(context, index, kept, supervisor).await?,
             Name::Slot(number) => {
                 let actor = GpuSlot {
                     context,

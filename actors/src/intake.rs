@@ -1,6 +1,7 @@
 //! Intake: validates proposals, adds sweeps, and grants the credits that researchers spend.
 
-use std::collections::HashMap;
+mod standings;
+
 use std::sync::Arc;
 
 use orze_campaign::{
@@ -18,6 +19,7 @@ use crate::deduplicator::{Candidate, DeduplicatorMessage};
 use crate::directory::Name;
 use crate::ledger::NewsBatch;
 use crate::researcher::ResearcherMessage;
+use standings::Standings;
 
 /// Fruitless grants in a row after which a researcher waits for news.
 const PATIENCE: u32 = 8;
@@ -70,26 +72,12 @@ pub struct Intake {
     pub context: Arc<Context>,
 }
 
-/// Where an experiment stands, and whose it is.
-#[derive(Clone)]
-struct Standing {
-    status: Status,
-    kind: Origin,
-    researcher: Arc<str>,
-}
-
 /// Its state.
 pub struct State {
     credits: CreditBook,
     diversity: Diversity,
     sweeper: Sweeper,
-    experiments: HashMap<ExperimentId, Standing>,
-    queued: usize,
-    sweeps_queued: usize,
-    /// Ideas that wait, by their author.
-    ideas_queued: HashMap<Arc<str>, usize>,
-    running: usize,
-    finished: u64,
+    standings: Standings,
     sweeps_on_their_way: usize,
     seq: i64,
     open: bool,
@@ -124,18 +112,13 @@ impl Actor for Intake {
             .with_batches(&batches),
             diversity: Diversity::new(Arc::clone(&context.space), &settings.diversity)?,
             sweeper: Sweeper::new(Arc::clone(&context.space), settings.sweep.clone())?,
-            experiments: HashMap::new(),
-            queued: 0,
-            sweeps_queued: 0,
-            ideas_queued: HashMap::new(),
-            running: 0,
-            finished: 0,
+            standings: Standings::default(),
             sweeps_on_their_way: 0,
             seq: resume.seq,
             open: true,
         };
         for record in &resume.records {
-            state.stands(record);
+            state.standings.stands(record);
             if let (Origin::Sweep, Some(parent)) = (record.kind, record.parent) {
                 state.sweeper.restore(parent);
             }
@@ -189,61 +172,12 @@ impl Actor for Intake {
     }
 }
 
-impl State {
-    /// Takes in where an experiment stands and keeps the counts.
-    fn stands(&mut self, record: &ExperimentRecord) {
-        self.replace(
-            record.id,
-            Standing {
-                status: record.status,
-                kind: record.kind,
-                researcher: record.researcher.as_str().into(),
-            },
-        );
-    }
-
-    fn replace(&mut self, id: ExperimentId, standing: Standing) {
-        self.count(&standing, 1);
-        if let Some(before) = self.experiments.insert(id, standing) {
-            self.count(&before, -1);
-        }
-    }
-
-    fn count(&mut self, standing: &Standing, change: isize) {
-        match standing.status {
-            Status::Queued => {
-                self.queued = self.queued.saturating_add_signed(change);
-                if standing.kind == Origin::Sweep {
-                    self.sweeps_queued = self.sweeps_queued.saturating_add_signed(change);
-                } else {
-                    let author = Arc::clone(&standing.researcher);
-                    let ideas = self.ideas_queued.entry(author).or_default();
-                    *ideas = ideas.saturating_add_signed(change);
-                }
-            }
-            Status::Running => self.running = self.running.saturating_add_signed(change),
-            Status::Completed | Status::Failed => {
-                self.finished = self.finished.saturating_add_signed(change as i64);
-            }
-        }
-    }
-
-    /// A known experiment moves on; a finished one never does.
-    fn moves(&mut self, id: ExperimentId, status: Status) {
-        if let Some(standing) = self.experiments.get(&id).cloned()
-            && !standing.status.is_finished()
-        {
-            self.replace(id, Standing { status, ..standing });
-        }
-    }
-}
-
 impl Intake {
     fn take_in(&self, state: &mut State, news: &News) {
         match news {
             News::Admitted(record) => {
-                if !state.experiments.contains_key(&record.id) {
-                    state.stands(record);
+                if !state.standings.experiments.contains_key(&record.id) {
+                    state.standings.stands(record);
                 }
                 let settlement = Settlement {
                     admitted: 1,
@@ -258,14 +192,14 @@ impl Intake {
                 };
                 self.settle(state, &rejection.researcher, rejection.origin, settlement);
             }
-            News::Leased(lease) => state.moves(lease.experiment, Status::Running),
-            News::Returned(lease) => state.moves(lease.experiment, Status::Queued),
+            News::Leased(lease) => state.standings.moves(lease.experiment, Status::Running),
+            News::Returned(lease) => state.standings.moves(lease.experiment, Status::Queued),
             News::Finished {
                 record,
                 disposition,
                 ..
             } => {
-                state.stands(record);
+                state.standings.stands(record);
                 if *disposition != Disposition::Requeue {
                     self.learn(state, record);
                     observe(&mut state.diversity, &self.context.space, record);
@@ -411,17 +345,17 @@ impl Intake {
     /// Fills the room in the queue: sweeps up to their share, researchers with the rest.
     fn grant(&self, state: &mut State) {
         let budget_left = self.context.experiments.map_or(usize::MAX, |limit| {
-            let left = limit.saturating_sub(state.finished);
+            let left = limit.saturating_sub(state.standings.finished);
             usize::try_from(left)
                 .unwrap_or(usize::MAX)
-                .saturating_sub(state.running)
+                .saturating_sub(state.standings.running)
         });
         self.sweep(state, budget_left);
-        let taken = state.queued + state.sweeps_on_their_way;
+        let taken = state.standings.queued + state.sweeps_on_their_way;
         // A call without anything new to learn from is money wasted.
         for (index, researcher) in self.context.settings.researcher.iter().enumerate() {
             if researcher.agent().is_some() {
-                let waits = state.ideas_queued.get(researcher.name.as_str());
+                let waits = state.standings.ideas_queued.get(researcher.name.as_str());
                 let held = waits.is_some_and(|&count| count > 0);
                 state.credits.hold(ResearcherIndex(index), held);
             }
@@ -432,7 +366,9 @@ impl Intake {
                 ResearcherMessage::Propose { credits },
             );
         }
-        let idle = state.queued == 0 && state.running == 0 && state.sweeps_on_their_way == 0;
+        let idle = state.standings.queued == 0
+            && state.standings.running == 0
+            && state.sweeps_on_their_way == 0;
         if idle && state.credits.outstanding() == 0 && state.credits.exhausted() {
             self.context.directory.send(
                 Name::Campaign,
@@ -450,7 +386,8 @@ impl Intake {
 
     fn sweep(&self, state: &mut State, budget_left: usize) {
         let capacity = self.context.queue_capacity.min(budget_left);
-        let taken = state.queued + state.sweeps_on_their_way + state.credits.outstanding();
+        let taken =
+            state.standings.queued + state.sweeps_on_their_way + state.credits.outstanding();
         #[allow(
             clippy::cast_precision_loss,
             clippy::cast_possible_truncation,
@@ -458,7 +395,7 @@ impl Intake {
         )]
         let share = (self.context.queue_capacity as f64 * self.context.settings.sweep.max_share)
             .ceil() as usize;
-        let sweeps = state.sweeps_queued + state.sweeps_on_their_way;
+        let sweeps = state.standings.sweeps_queued + state.sweeps_on_their_way;
         let room = capacity
             .saturating_sub(taken)
             .min(share.saturating_sub(sweeps));
@@ -486,6 +423,7 @@ impl Intake {
     /// A sweep's variant; it belongs to the author of its base.
     fn candidate(&self, state: &State, variant: SweepVariant) -> Candidate {
         let author = state
+            .standings
             .experiments
             .get(&variant.parent)
             .map_or_else(|| "sweep".into(), |base| Arc::clone(&base.researcher));

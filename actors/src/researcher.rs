@@ -9,11 +9,11 @@ use std::sync::Arc;
 use orze_campaign::{ExperimentRecord, Idea, Status};
 use orze_ledger::{News, Reader};
 use orze_search::{Observation, Policy, PolicyKind, build_with};
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::agent::Called;
+use crate::agent::{Agent, Called};
 use crate::context::Context;
 use crate::directory::Name;
 use crate::intake::{IntakeMessage, Submission};
@@ -50,6 +50,34 @@ pub struct Researcher {
     pub index: usize,
     /// What outlives it.
     pub kept: Arc<Kept>,
+}
+
+/// Starts the researcher at a position of the campaign file: a policy, or a language model.
+///
+/// # Errors
+/// When it can't be started.
+pub async fn spawn(
+    context: Arc<Context>,
+    index: usize,
+    kept: Arc<Kept>,
+    supervisor: ActorCell,
+) -> Result<(), SpawnErr> {
+    if context.settings.researcher[index].agent().is_some() {
+        let agent = Agent {
+            context,
+            index,
+            kept,
+        };
+        Actor::spawn_linked(None, agent, (), supervisor).await?;
+    } else {
+        let researcher = Researcher {
+            context,
+            index,
+            kept,
+        };
+        Actor::spawn_linked(None, researcher, (), supervisor).await?;
+    }
+    Ok(())
 }
 
 /// Its state.

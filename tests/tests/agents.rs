@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::Output;
 
-use orze_tests::model_server::{ModelServer, Reply};
+use orze_tests::model_server::{ModelServer, Reply, idea, inventive};
 use orze_tests::{Campaign, Running, orze, stderr, stdout};
 use serde_json::Value;
 
@@ -19,27 +19,6 @@ fn agent(server: &ModelServer, more: &str) -> String {
          model = \"scripted\"\nkey_env = \"ORZE_TEST_KEY\"\nstream = false\nideas = 3\n{more}\n",
         server.base_url()
     )
-}
-
-/// A valid idea of the surrogate's space; different numbers are far apart.
-fn idea(number: usize) -> String {
-    let rate = 10_f64.powf(-2.5 - 0.05 * (number % 60) as f64);
-    format!(
-        "- idea_name: idea {number}\n  backbone: {}\n  encoder: {}\n  pooling: {}\n  loss: {}\n  \
-         focal_gamma: 2.0\n  focal_alpha: 0.25\n  batch: 1\n  sched: 0\n  seq: 2\n  epochs: 2\n  \
-         lr: {rate:.7}\n  wd: 0.001\n  oversample: 2.0\n  mixup: 0.1\n  noise: 0.05\n  \
-         priority: normal\n  rationale: \"number {number}\"\n",
-        number % 6,
-        number / 6 % 5,
-        number / 30 % 4,
-        number % 3,
-    )
-}
-
-/// Answers with three new ideas each time.
-fn inventive(number: usize, _: &Value) -> Reply {
-    let ideas: String = (3 * number..3 * number + 3).map(idea).collect();
-    Reply::Text(format!("Here they are:\n```yaml\n{ideas}```\n"))
 }
 
 fn run(campaign: &Campaign) -> Output {

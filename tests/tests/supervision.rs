@@ -16,6 +16,7 @@ use orze_actors::{Context, Ending, StopReason, View, campaign, context, process}
 use orze_campaign::protocol::TrainerSpec;
 use orze_campaign::{ExperimentRecord, Settings, Space, Status};
 use orze_ledger::{Entry, Identity, Ledger, LedgerSettings, Reader};
+use orze_tests::model_server::{ModelServer, Reply, inventive};
 use orze_tests::{Campaign, binary};
 use ractor::{Actor, ActorId, ActorRef};
 use rand::seq::IndexedRandom;
@@ -464,4 +465,36 @@ fn kills_during_the_end_do_not_keep_the_run_from_ending() {
         assert_no_worker_left(&campaign);
     }
     resume(&campaign, 400);
+}
+
+/// A language model's call that is killed is counted in full and brings nothing; the next one does.
+#[test]
+fn an_agent_killed_in_a_call_goes_on_with_its_next_cycle() {
+    let server = ModelServer::start(|number, body| match number {
+        0 | 2 => Reply::Silence,
+        number => inventive(number, body),
+    });
+    let researcher = format!(
+        "[[researcher]]\nname = \"agent\"\nkind = \"openai\"\nmodel = \"m\"\nstream = false\nideas = 3\n\
+         base_url = \"{}\"\nbudget_usd = 1000\nprice = {{ input = 1000, output = 1000 }}\n\
+         [slots]\ncount = 2\n[sweep]\nenabled = false\n",
+        server.base_url()
+    );
+    let campaign = Campaign::researched(9, 0.0, &researcher);
+    let mut run = Run::begin(&campaign, PATIENT);
+    for request in 0..3 {
+        server.next_request();
+        assert!(request == 1 || run.kill(Name::Researcher(0)));
+    }
+    assert!(matches!(run.end(), Some(StopReason::BudgetSpent(_))));
+    let reader = Reader::open(&campaign.folder()).unwrap();
+    let calls = &reader.calls().unwrap()["agent"];
+    assert_eq!(calls.open, 2);
+    assert!(
+        calls.micro_usd > 150_000 * (calls.calls - 2),
+        "reservations count"
+    );
+    let records = reader.records().unwrap();
+    let names: BTreeSet<&str> = records.iter().map(|record| record.name.as_str()).collect();
+    assert_eq!(names.len(), records.len(), "an idea was admitted twice");
 }

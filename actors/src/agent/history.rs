@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use orze_analytics::effects::effects;
 use orze_analytics::measured::Measured;
-use orze_campaign::settings::DiversitySettings;
 use orze_campaign::{
-    Configuration, Disposition, ExperimentId, ExperimentRecord, InputError, Space, Status,
+    Configuration, Disposition, ExperimentId, ExperimentRecord, InputError, Origin, Settings,
+    Space, Status,
 };
 use orze_ledger::{News, RejectedRow};
 use orze_llm::prompt::{
@@ -31,8 +31,7 @@ const FAILURES: usize = 10;
 pub struct History {
     space: Arc<Space>,
     objective: String,
-    /// What the campaign file's prompts call rules.
-    pub rules: String,
+    rules: String,
     records: BTreeMap<ExperimentId, ExperimentRecord>,
     /// The newest first.
     rejections: VecDeque<RejectedRow>,
@@ -44,16 +43,12 @@ impl History {
     ///
     /// # Errors
     /// An [`InputError`] for a diversity budget that does not fit the space.
-    pub fn new(
-        space: Arc<Space>,
-        objective: &str,
-        diversity: &DiversitySettings,
-    ) -> Result<Self, InputError> {
+    pub fn new(space: Arc<Space>, settings: &Settings) -> Result<Self, InputError> {
         Ok(Self {
-            diversity: Diversity::new(Arc::clone(&space), diversity)?,
+            diversity: Diversity::new(Arc::clone(&space), &settings.diversity)?,
             space,
-            objective: objective.to_owned(),
-            rules: String::new(),
+            objective: settings.trainer.objective.clone(),
+            rules: settings.campaign.rules.clone().unwrap_or_default(),
             records: BTreeMap::new(),
             rejections: VecDeque::new(),
         })
@@ -83,7 +78,10 @@ impl History {
                 disposition,
                 ..
             } if *disposition != Disposition::Requeue => self.learn((**record).clone()),
-            News::Rejected(rejection) if rejection.researcher == own => {
+            // A sweep's variant belongs to the author of its base, who knows nothing of it.
+            News::Rejected(rejection)
+                if rejection.researcher == own && rejection.origin == Origin::Idea =>
+            {
                 self.rejected(RejectedRow {
                     origin_key: rejection.origin_key.clone(),
                     at_ms: now_ms,

@@ -62,6 +62,8 @@ pub struct CampaignSettings {
     /// When the campaign is done.
     #[serde(default)]
     pub budget: Budget,
+    /// What language models must know of the task, in words.
+    pub rules: Option<String>,
 }
 
 /// `[campaign.budget]`: whichever is reached first ends the campaign. All are totals over all runs.

@@ -301,11 +301,7 @@ impl World {
             Vec::new()
         };
         let mut world = Self {
-            history: History::new(
-                Arc::clone(&space),
-                &settings.trainer.objective,
-                &settings.diversity,
-            )?,
+            history: History::new(Arc::clone(&space), settings)?,
             diversity: Diversity::new(Arc::clone(&space), &settings.diversity)?,
             tried: DedupIndex::new(Arc::clone(&space), settings.dedup),
             space,

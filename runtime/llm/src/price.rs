@@ -1,12 +1,10 @@
 //! What calls cost: prices from the configuration, exact sums, and the bound that is reserved
 //! before a call is made. No price is built in.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::iter::Sum;
 use std::ops::Add;
 
-use orze_campaign::InputError;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::{CallError, Request, Usage};
@@ -83,8 +81,6 @@ const ASCII_BYTES_PER_TOKEN: u64 = 2;
 const TOKENS_PER_REQUEST: u64 = 1_000;
 /// What it adds around a message: roles and separators.
 const TOKENS_PER_MESSAGE: u64 = 16;
-/// The dearest price that is believed: a thousand times today's dearest model.
-const DEAREST: f64 = 1e6;
 
 impl Price {
     /// What these tokens cost, rounded up.
@@ -144,15 +140,6 @@ impl Price {
     fn cache_write(&self) -> f64 {
         self.cache_write.unwrap_or(1.25 * self.input)
     }
-
-    fn prices(&self) -> [(&'static str, f64); 4] {
-        [
-            ("input", self.input),
-            ("cached", self.cached()),
-            ("cache_write", self.cache_write()),
-            ("output", self.output),
-        ]
-    }
 }
 
 /// Dollars for a million tokens are millionths of a dollar for one; whole numbers of a millionth of
@@ -189,59 +176,6 @@ pub fn estimated_input_tokens(request: &Request) -> u64 {
     }
     let framing = TOKENS_PER_REQUEST + TOKENS_PER_MESSAGE * request.messages.len() as u64;
     ascii.div_ceil(ASCII_BYTES_PER_TOKEN) + other + framing
-}
-
-/// The prices of all models of a configuration.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct PriceTable(BTreeMap<String, Price>);
-
-impl PriceTable {
-    /// A table of these prices.
-    ///
-    /// # Errors
-    ///
-    /// As [`PriceTable::check`].
-    pub fn new(prices: BTreeMap<String, Price>) -> Result<Self, InputError> {
-        let table = Self(prices);
-        table.check().map(|()| table)
-    }
-
-    /// Checks a table that came from a configuration.
-    ///
-    /// # Errors
-    ///
-    /// When a price is negative, no number, or beyond a million dollars.
-    pub fn check(&self) -> Result<(), InputError> {
-        for (model, price) in &self.0 {
-            for (name, value) in price.prices() {
-                if !(0.0..=DEAREST).contains(&value) {
-                    return Err(InputError::new(format!("{value} is no price"))
-                        .at_key(format!("{model}.{name}"))
-                        .hint("prices are in US dollars for a million tokens"));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The price of a model.
-    ///
-    /// # Errors
-    ///
-    /// When the table has none: a model that nobody has priced would spend without being counted.
-    pub fn of(&self, model: &str) -> Result<Price, InputError> {
-        self.0.get(model).copied().ok_or_else(|| {
-            let near = orze_campaign::error::nearest(model, self.0.keys().map(String::as_str));
-            let meant = near.map_or_else(String::new, |name| format!("did you mean `{name}`? or "));
-            InputError::new(format!("the model `{model}` has no price"))
-                .at_key(model)
-                .hint(format!(
-                    "{meant}add `\"{model}\" = {{ input = …, output = … }}` in US dollars for a \
-                     million tokens; both are 0 on a server of your own"
-                ))
-        })
-    }
 }
 
 #[cfg(test)]

@@ -246,8 +246,12 @@ impl Price {
             (self.cache_write, "cache_write"),
         ];
         for (value, name) in parts {
-            if value.is_some_and(|value| !(value.is_finite() && value >= 0.0)) {
-                return Err(InputError::new("must be a number ≥ 0").at_key(format!("{key}.{name}")));
+            // A thousand times the dearest model's; nothing above it is a price.
+            if value.is_some_and(|value| !(0.0..=1e6).contains(&value)) {
+                return Err(
+                    InputError::new("must be in 0..=1,000,000 dollars per million tokens")
+                        .at_key(format!("{key}.{name}")),
+                );
             }
         }
         Ok(())

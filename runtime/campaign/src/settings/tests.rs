@@ -69,7 +69,7 @@ fn mistakes_about_models_are_explained() {
     insta::assert_snapshot!(agent(""), @"c.toml: researcher.1.model: is missing: the provider's name of the model |");
     insta::assert_snapshot!(agent("model = \"m\""), @"c.toml: researcher.1.price: is missing: dollars per million tokens | take it from the provider's price list: `price = { input = …, output = … }`; spending is kept within the budget by it");
     insta::assert_snapshot!(agent("model = \"m\"\nprice = { input = 1, output = 2 }"), @"c.toml: researcher.1.budget_usd: nothing limits what this model may cost | set it, or `llm_usd` in [campaign.budget] for all models together");
-    insta::assert_snapshot!(agent("model = \"m\"\nprice = { input = 1, output = -2 }"), @"c.toml: researcher.1.price.output: must be a number ≥ 0 |");
+    insta::assert_snapshot!(agent("model = \"m\"\nprice = { input = 1, output = -2 }"), @"c.toml: researcher.1.price.output: must be in 0..=1,000,000 dollars per million tokens |");
     insta::assert_snapshot!(agent("model = \"m\"\nprice = { input = 1, outptu = 2 }"), @"c.toml: researcher.1.price.outptu: [researcher.1.price] has no key `outptu` | did you mean `output`?");
     insta::assert_snapshot!(agent("model = \"m\"\nbase_url = \"http://here\"\ntemperature = 3"), @"c.toml: researcher.1.temperature: must be in 0..=2 |");
     insta::assert_snapshot!(agent("model = \"m\"\nbase_url = \"http://here\"\nstandby = true"), @"c.toml: researcher.1.standby: is for search policies: nobody waits for a model |");

@@ -126,51 +126,10 @@ fn amounts_come_from_dollars_and_never_wrap() {
     assert_eq!(MicroUsd(u64::MAX) + MicroUsd(1), MicroUsd(u64::MAX));
     assert_eq!(MicroUsd(1).saturating_sub(MicroUsd(2)), MicroUsd(0));
     let dear = Price {
-        output: DEAREST,
+        output: 1e6,
         ..PRICE
     };
     assert_eq!(dear.cost(usage(0, 0, 0, u64::MAX)), MicroUsd(u64::MAX));
-}
-
-#[test]
-fn a_model_without_a_price_is_refused_with_a_hint() {
-    let table: PriceTable = serde_json::from_str(
-        r#"{"claude-opus-4-6": {"input": 5, "cached": 0.5, "cache_write": 6.25, "output": 25}}"#,
-    )
-    .unwrap();
-    table.check().unwrap();
-    assert_eq!(table.of("claude-opus-4-6").unwrap().output, 25.0);
-    let error = table.of("claude-opus-4.6").unwrap_err();
-    assert!(
-        error
-            .hint
-            .unwrap()
-            .starts_with("did you mean `claude-opus-4-6`?")
-    );
-    let error = table.of("llama").unwrap_err();
-    assert!(error.hint.unwrap().starts_with("add `\"llama\""));
-}
-
-#[test]
-fn what_is_no_price_is_refused() {
-    for (text, key) in [
-        (r#"{"m": {"input": -1, "output": 1}}"#, "m.input"),
-        (r#"{"m": {"input": 1, "output": 1e7}}"#, "m.output"),
-        (
-            r#"{"m": {"input": 1, "cached": -0.1, "output": 1}}"#,
-            "m.cached",
-        ),
-    ] {
-        let table: PriceTable = serde_json::from_str(text).unwrap();
-        assert_eq!(table.check().unwrap_err().key.as_deref(), Some(key));
-    }
-    let misspelt = r#"{"m": {"input": 1, "cache": 1, "output": 1}}"#;
-    assert!(serde_json::from_str::<PriceTable>(misspelt).is_err());
-    let undefined = Price {
-        input: f64::NAN,
-        ..PRICE
-    };
-    assert!(PriceTable::new([("m".to_owned(), undefined)].into()).is_err());
 }
 
 proptest! {
