@@ -274,6 +274,20 @@ fn the_paper_s_campaign_passes_without_keys_but_for_one_message() {
     assert_eq!(keys.len(), 1, "{lines}");
     assert!(keys[0].contains("ANTHROPIC_API_KEY") && keys[0].contains("GEMINI_API_KEY"));
     assert!(lines.contains("108000 discrete cells"), "{lines}");
+
+    let show = ["agent", "try", "--researcher", "claude", "--prompt-only"];
+    let folder = tempfile::tempdir().unwrap();
+    let output = orze(&show)
+        .args(["--config", "configs/nexar.toml", "--dir"])
+        .arg(folder.path())
+        .env("ANTHROPIC_API_KEY", KEY)
+        .env("GEMINI_API_KEY", KEY)
+        .output()
+        .unwrap();
+    let prompt = stdout(&output);
+    let untried = "30 of the 30 cells backbone × temporal_encoder were never tried";
+    assert!(prompt.contains(untried), "{prompt}");
+    assert!(!prompt.contains(KEY));
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! What an agent knows of its campaign, and the prompt that says it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use orze_analytics::effects::effects;
-use orze_analytics::measured::Measured;
+use orze_analytics::measured::{Measured, cell, cell_dimensions};
 use orze_campaign::{
     Configuration, Disposition, ExperimentId, ExperimentRecord, InputError, Origin, Settings,
     Space, Status,
@@ -22,6 +22,8 @@ const RECENT: usize = 50;
 const REJECTIONS: usize = 40;
 /// Dimensions whose share of variance is told.
 const EFFECTS: usize = 8;
+/// Untried cells that are named.
+const CELLS: usize = 6;
 /// Rows of the leaderboard and failures that are told. Paper, appendix B.
 const LEADERS: usize = 20;
 const FAILURES: usize = 10;
@@ -185,9 +187,8 @@ impl History {
             .iter()
             .filter_map(|record| Measured::of(record))
             .collect();
-        effects(&self.space, &measured)
-            .into_iter()
-            .take(EFFECTS)
+        let effects = effects(&self.space, &measured).into_iter().take(EFFECTS);
+        effects
             .map(|effect| {
                 let analysis = effect.analysis;
                 let doubt = if analysis.is_small() {
@@ -206,7 +207,47 @@ impl History {
                     analysis.groups
                 )
             })
+            .chain(self.unexplored())
             .collect()
+    }
+
+    /// How many cells of the architecture nobody has tried, and some of them.
+    fn unexplored(&self) -> Option<String> {
+        let dimensions = cell_dimensions(&self.space);
+        let mut cells: Vec<Vec<String>> = vec![Vec::new()];
+        for dimension in &dimensions {
+            let choices = 0..dimension.domain.choices()?;
+            #[allow(clippy::cast_precision_loss)]
+            let names: Vec<String> = choices
+                .map(|choice| dimension.domain.decode(choice as f64).to_string())
+                .collect();
+            let with = |cell: &Vec<String>| -> Vec<Vec<String>> {
+                let longer = |name: &String| [cell.as_slice(), std::slice::from_ref(name)].concat();
+                names.iter().map(longer).collect()
+            };
+            cells = cells.iter().flat_map(with).collect();
+        }
+        let tried: HashSet<Vec<String>> = self
+            .records
+            .values()
+            .filter_map(|record| cell(record, &dimensions))
+            .collect();
+        let all = cells.len();
+        cells.retain(|cell| !tried.contains(cell));
+        let labels: Vec<&str> = dimensions.iter().map(|d| d.name.as_str()).collect();
+        let some: Vec<String> = cells
+            .iter()
+            .take(CELLS)
+            .map(|cell| cell.join(" × "))
+            .collect();
+        (all > 1 && !cells.is_empty()).then(|| {
+            format!(
+                "{} of the {all} cells {} were never tried, among them {}",
+                cells.len(),
+                labels.join(" × "),
+                some.join(", ")
+            )
+        })
     }
 }
 
