@@ -220,9 +220,16 @@ impl Agent {
 
     /// Begins a cycle, or gives the credits back until one may begin.
     fn begin(&self, myself: &ActorRef<ResearcherMessage>, state: &mut State, credits: usize) {
-        if !matches!(state.phase, Phase::Idle) {
-            // A predecessor's grant that came late; the intake took those credits back.
-            return;
+        // A restarted intake knows nothing of what came before.
+        match &mut state.phase {
+            Phase::Idle => {}
+            Phase::Paused => return self.say_paused(true),
+            Phase::Retired => return self.say_retired(),
+            Phase::Reserving(cycle, ..) | Phase::Calling(cycle, _) | Phase::Retrying(cycle) => {
+                // The cycle under way settles these, the only ones that the intake knows of.
+                cycle.credits = credits;
+                return;
+            }
         }
         let now = self.context.elapsed();
         let pace = self.settings().every_s.map(Duration::from_secs_f64);
@@ -290,16 +297,24 @@ impl Agent {
         wait: Duration,
         why: AgentState,
     ) {
-        self.context.directory.send(
-            Name::Intake,
-            IntakeMessage::ResearcherPaused {
-                researcher: self.index,
-                paused: true,
-            },
-        );
+        self.say_paused(true);
         state.phase = Phase::Paused;
         self.wake_after(myself, state, wait);
         self.enter(state, why);
+    }
+
+    fn say_paused(&self, paused: bool) {
+        let researcher = self.index;
+        self.context.directory.send(
+            Name::Intake,
+            IntakeMessage::ResearcherPaused { researcher, paused },
+        );
+    }
+
+    fn say_retired(&self) {
+        self.context
+            .directory
+            .send(Name::Intake, IntakeMessage::ResearcherRetired(self.index));
     }
 
     fn wake_after(&self, myself: &ActorRef<ResearcherMessage>, state: &mut State, wait: Duration) {
@@ -312,13 +327,7 @@ impl Agent {
     fn woken(&self, state: &mut State) {
         match std::mem::replace(&mut state.phase, Phase::Idle) {
             Phase::Paused => {
-                self.context.directory.send(
-                    Name::Intake,
-                    IntakeMessage::ResearcherPaused {
-                        researcher: self.index,
-                        paused: false,
-                    },
-                );
+                self.say_paused(false);
                 self.enter(state, AgentState::Idle);
             }
             Phase::Retrying(cycle) => self.reserve(state, cycle),
@@ -378,9 +387,7 @@ impl Agent {
     }
 
     fn retire(&self, state: &mut State, reason: &str) {
-        self.context
-            .directory
-            .send(Name::Intake, IntakeMessage::ResearcherRetired(self.index));
+        self.say_retired();
         self.tell(format!(
             "{} proposes nothing more: {reason}",
             self.settings().name

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use orze_actors::devices::{self, Machine, queue_capacity};
 use orze_actors::directory::{Directory, Name};
 use orze_actors::restart::RestartPolicy;
+use orze_actors::view::AgentState;
 use orze_actors::{Context, Ending, StopReason, View, campaign, context, process};
 use orze_campaign::protocol::TrainerSpec;
 use orze_campaign::{ExperimentRecord, Settings, Space, Status};
@@ -497,4 +498,23 @@ fn an_agent_killed_in_a_call_goes_on_with_its_next_cycle() {
     let records = reader.records().unwrap();
     let names: BTreeSet<&str> = records.iter().map(|record| record.name.as_str()).collect();
     assert_eq!(names.len(), records.len(), "an idea was admitted twice");
+}
+
+/// An intake that is restarted knows of no pause; the agent tells it again and is asked again.
+#[test]
+fn an_intake_killed_while_an_agent_pauses_asks_it_again() {
+    let server = ModelServer::start(inventive);
+    let researcher = format!(
+        "[[researcher]]\nname = \"agent\"\nkind = \"openai\"\nmodel = \"m\"\nstream = false\nideas = 3\n\
+         base_url = \"{}\"\nevery_s = 0.4\n[slots]\ncount = 2\n[sweep]\nenabled = false\n",
+        server.base_url()
+    );
+    let campaign = Campaign::researched(9, 0.0, &researcher);
+    let mut run = Run::begin(&campaign, PATIENT);
+    let view = &mut run.view;
+    let paces = |view: &View| view.agents.iter().any(|a| a.state == AgentState::Pacing);
+    let seen = async { view.wait_for(paces).await.is_ok() };
+    assert!(run.runtime.block_on(seen), "the run ended");
+    assert!(run.kill(Name::Intake));
+    assert!(matches!(run.end(), Some(StopReason::BudgetSpent(_))));
 }

@@ -15,7 +15,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::task::JoinHandle;
 
-use super::conversation::Next;
+use super::conversation::{Conversation, Next};
 use super::verdicts::rfc3339;
 use super::{Agent, Cycle, Phase, State};
 use crate::context::now_ms;
@@ -155,7 +155,7 @@ impl Agent {
         &self,
         myself: &ActorRef<ResearcherMessage>,
         state: &mut State,
-        cycle: Box<Cycle>,
+        mut cycle: Box<Cycle>,
         error: &CallError,
     ) {
         let name = &self.settings().name;
@@ -177,19 +177,24 @@ impl Agent {
         }
         let now = self.context.elapsed();
         state.breaker.failed(&BreakerPolicy::default(), error, now);
-        // What an earlier answer of the cycle brought is kept.
+        // What an earlier answer of the cycle brought is kept. The rest of the credits goes back with
+        // the pause: they were not fruitless, and an outage must not look like an exhausted space.
+        let Conversation {
+            ideas, rejected, ..
+        } = &cycle.conversation;
+        cycle.credits = ideas.len() + rejected.len();
         self.submit(state, cycle);
-        if let Permit::WaitUntil(until) =
-            state.breaker.clone().permit(&BreakerPolicy::default(), now)
-        {
-            let wait = until.saturating_sub(now);
-            let why = self.trouble(state);
-            self.tell(format!(
-                "{name} proposes nothing for {}: {why}",
-                minutes(wait)
-            ));
-            self.pause(myself, state, wait, AgentState::Down(why));
-        }
+        let permit = state.breaker.clone().permit(&BreakerPolicy::default(), now);
+        let why = self.trouble(state);
+        let wait = match permit {
+            Permit::WaitUntil(until) => until.saturating_sub(now),
+            Permit::Call => Duration::ZERO,
+        };
+        self.tell(format!(
+            "{name} proposes nothing for {}: {why}",
+            minutes(wait)
+        ));
+        self.pause(myself, state, wait, AgentState::Down(why));
     }
 
     /// Why calls fail, loudly where only a person can help.
