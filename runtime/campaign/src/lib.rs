@@ -7,6 +7,7 @@
 
 pub mod configuration;
 pub mod error;
+pub mod graph;
 pub mod experiment;
 pub mod idea;
 pub mod protocol;
