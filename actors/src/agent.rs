@@ -32,7 +32,7 @@ use serde_json::json;
 use call::Call;
 pub use call::Called;
 pub use conversation::{Conversation, Next};
-pub use history::{History, observe};
+pub use history::History;
 pub use model::Model;
 use verdicts::Verdicts;
 
@@ -120,7 +120,10 @@ impl Actor for Agent {
         let reader = Reader::open(&context.settings.campaign.directory)?;
         let resume = reader.resume()?;
         let recorded = resume.cycles.get(&settings.name).copied().unwrap_or(0);
-        let mut history = History::new(Arc::clone(&context.space), &context.settings)?;
+        let objective = &context.settings.trainer.objective;
+        let rules = &context.plugins.rules;
+        let mut history = History::new(Arc::clone(&context.space), objective, rules)
+            .with_graph_budget(context.graphs.budget());
         let last_own = resume
             .records
             .iter()
@@ -171,7 +174,7 @@ impl Actor for Agent {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ResearcherMessage::Propose { credits } => self.begin(&myself, state, credits),
+            ResearcherMessage::Propose { credits } => self.begin(&myself, state, credits).await,
             ResearcherMessage::News(batch) => {
                 if batch.seq > state.seq {
                     for news in &batch.news {
@@ -219,7 +222,7 @@ impl Agent {
     }
 
     /// Begins a cycle, or gives the credits back until one may begin.
-    fn begin(&self, myself: &ActorRef<ResearcherMessage>, state: &mut State, credits: usize) {
+    async fn begin(&self, myself: &ActorRef<ResearcherMessage>, state: &mut State, credits: usize) {
         // A restarted intake knows nothing of what came before.
         match &mut state.phase {
             Phase::Idle => {}
@@ -250,14 +253,20 @@ impl Agent {
         state.cycle += 1;
         self.kept.begin_cycle(self.index, state.cycle);
         let left = self.budget_left(state);
+        let diversity = self.diversity(state).await;
         let model = &state.model;
-        let prompt = state
-            .history
-            .prompt(&model.templates, left, credits, model.max_prompt_tokens);
+        let prompt = state.history.prompt(
+            &model.templates,
+            left,
+            &diversity,
+            credits,
+            model.max_prompt_tokens,
+        );
         let request = model.request(&self.context.space, prompt.system.clone(), credits);
         let limits = AnswerLimits {
             ideas: credits,
             epsilon: self.context.settings.dedup.epsilon,
+            graphs: Some(self.context.graphs.budget()),
             ..AnswerLimits::default()
         };
         let cycle = Cycle {
@@ -268,6 +277,20 @@ impl Agent {
             verdicts: Verdicts::new(self.settings().name.clone(), state.cycle),
         };
         self.reserve(state, Box::new(cycle));
+    }
+
+    /// The diversity budget in words; nothing of it where its plugin fails, which is told.
+    async fn diversity(&self, state: &State) -> Vec<String> {
+        let (context, past) = (Arc::clone(&self.context), state.history.past().clone());
+        let asked = tokio::task::spawn_blocking(move || context.plugins.budget(&past)).await;
+        let failed = match asked {
+            Ok(Ok(lines)) => return lines,
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        let name = &self.settings().name;
+        self.tell(format!("{name} is not told the diversity budget: {failed}"));
+        Vec::new()
     }
 
     fn budget_left(&self, state: &State) -> BudgetLeft {

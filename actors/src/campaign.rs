@@ -16,6 +16,7 @@ use crate::analyst::{Analyst, AnalystMessage};
 use crate::context::Context;
 use crate::deduplicator::{Deduplicator, DeduplicatorMessage};
 use crate::directory::Name;
+use crate::diversity_host::DiversityHost;
 use crate::intake::{Intake, IntakeMessage};
 use crate::kept::Kept;
 use crate::ledger::LedgerWriter;
@@ -26,6 +27,7 @@ use crate::restart::{FailureHistory, Verdict};
 use crate::scheduler::{Scheduler, SchedulerMessage};
 use crate::shutdown::Shutdown;
 use crate::slot::{GpuSlot, SlotMessage};
+use crate::task_host::TaskHost;
 use crate::view::SlotView;
 
 pub use crate::shutdown::StopReason;
@@ -194,8 +196,22 @@ impl Campaign {
     fn children(&self) -> Vec<Name> {
         let researchers = (0..self.context.settings.researcher.len()).map(Name::Researcher);
         let slots = (0..u32::try_from(self.context.slots.len()).unwrap_or(0)).map(Name::Slot);
+        let judges = self
+            .context
+            .settings
+            .researcher
+            .iter()
+            .any(|r| r.agent().is_some());
+        let hosts = [
+            (Name::TaskHost, TaskHost::is_needed(&self.context)),
+            (Name::DiversityHost, judges),
+        ];
+        let hosts = hosts
+            .into_iter()
+            .filter_map(|(name, needed)| needed.then_some(name));
         [Name::Ledger, Name::Analyst, Name::Deduplicator]
             .into_iter()
+            .chain(hosts)
             .chain(researchers)
             .chain([Name::Intake, Name::Scheduler])
             .chain(slots)
@@ -219,6 +235,12 @@ impl Campaign {
             }
             Name::Intake => {
                 Actor::spawn_linked(None, Intake { context }, (), supervisor).await?;
+            }
+            Name::TaskHost => {
+                Actor::spawn_linked(None, TaskHost { context }, (), supervisor).await?;
+            }
+            Name::DiversityHost => {
+                Actor::spawn_linked(None, DiversityHost { context }, (), supervisor).await?;
             }
             Name::Deduplicator => {
                 Actor::spawn_linked(None, Deduplicator { context }, (), supervisor).await?;
@@ -338,7 +360,9 @@ impl Campaign {
             Name::Researcher(index) => {
                 directory.send(Name::Intake, IntakeMessage::ResearcherRestarted(index));
             }
-            Name::Deduplicator => directory.send(Name::Intake, IntakeMessage::PipelineLost),
+            Name::TaskHost | Name::DiversityHost | Name::Deduplicator => {
+                directory.send(Name::Intake, IntakeMessage::PipelineLost);
+            }
             Name::Intake if state.shutdown.has_begun() => {
                 directory.send(Name::Intake, IntakeMessage::Close);
             }

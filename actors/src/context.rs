@@ -13,6 +13,8 @@ use tokio::sync::watch;
 
 use crate::devices::SlotPlan;
 use crate::directory::Directory;
+use crate::graphs::Graphs;
+use crate::plugins::Plugins;
 use crate::restart::RestartPolicy;
 use crate::view::View;
 
@@ -23,6 +25,10 @@ pub struct Context {
     pub settings: Settings,
     /// The search space.
     pub space: Arc<Space>,
+    /// The plugins, and where encoders come from.
+    pub plugins: Arc<Plugins>,
+    /// The graphs of encoders that experiments name.
+    pub graphs: Graphs,
     /// Finished experiments at which the campaign is done.
     pub experiments: Option<u64>,
     /// Where experiments run.

@@ -5,19 +5,20 @@ use std::sync::Arc;
 
 use orze_campaign::{ExperimentId, Point};
 use orze_ledger::{Entry, NewExperiment, News, Reader, Rejection, RejectionKind};
-use orze_search::{DedupIndex, Duplicate};
+use orze_search::Duplicate;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::context::Context;
 use crate::directory::Name;
 use crate::outbox::{Outbox, Ticket};
+use crate::tried::Tried;
 
 /// A valid proposal and its coordinates.
 #[derive(Debug, Clone)]
 pub struct Candidate {
     /// What would be admitted.
     pub experiment: NewExperiment,
-    /// Its coordinates in the space.
+    /// Its coordinates in the space, open where it has a graph.
     pub point: Point,
 }
 
@@ -52,7 +53,7 @@ type Cycle = (Vec<Candidate>, Vec<Entry>);
 
 /// Its state.
 pub struct State {
-    index: DedupIndex,
+    index: Tried,
     outbox: Outbox,
     /// Empty entries, sent first. A predecessor's admissions lie before them in the ledger's
     /// mailbox; an index built earlier would miss those and admit the same configuration again.
@@ -83,7 +84,7 @@ impl Actor for Deduplicator {
         let mut outbox = Outbox::new(Name::Deduplicator, context);
         let barrier = outbox.send(&context.directory, Vec::new());
         Ok(State {
-            index: DedupIndex::new(Arc::clone(&context.space), context.settings.dedup),
+            index: Tried::new(Arc::clone(&context.space), context.settings.dedup),
             outbox,
             barrier: Some(barrier),
             deferred: Vec::new(),
@@ -131,8 +132,8 @@ impl Deduplicator {
     fn begin(&self, state: &mut State) -> Result<(), ActorProcessingErr> {
         let context = &self.context;
         for record in Reader::open(&context.settings.campaign.directory)?.records()? {
-            let point = context.space.encode(&record.config)?;
-            state.index.insert(record.id, &point);
+            let point = context.space.encode_open(&record.config)?;
+            state.index.insert(record.id, &record.config, &point);
         }
         state.barrier = None;
         for cycle in std::mem::take(&mut state.deferred) {
@@ -161,10 +162,13 @@ fn admitted(news: &[News]) -> impl Iterator<Item = ExperimentId> {
 /// The entry that a candidate comes to.
 fn screen(state: &mut State, candidate: Candidate) -> Entry {
     let new = candidate.experiment;
-    let Some(duplicate) = state.index.check(&candidate.point) else {
+    let found = state.index.check(&new.configuration, &candidate.point);
+    let Some(duplicate) = found else {
         let provisional = ExperimentId(state.next);
         state.next += 1;
-        state.index.insert(provisional, &candidate.point);
+        state
+            .index
+            .insert(provisional, &new.configuration, &candidate.point);
         state
             .provisional
             .insert(new.origin_key.clone(), provisional);

@@ -17,6 +17,10 @@ pub enum Name {
     Ledger,
     /// Validation, sweeps and credits.
     Intake,
+    /// The task's plugin.
+    TaskHost,
+    /// The diversity budget's plugin.
+    DiversityHost,
     /// Near-identical proposals end here.
     Deduplicator,
     /// The queue and the leases.

@@ -9,16 +9,18 @@ use orze_campaign::{
     Status,
 };
 use orze_ledger::{Entry, NewExperiment, News, Reader, Rejection, RejectionKind};
-use orze_search::{CreditBook, Diversity, ResearcherIndex, Settlement, SweepVariant, Sweeper};
+use orze_plugins::Finished;
+use orze_search::{CreditBook, ResearcherIndex, Settlement, SweepVariant, Sweeper};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use crate::agent::observe;
 use crate::campaign::{CampaignMessage, StopReason};
 use crate::context::Context;
-use crate::deduplicator::{Candidate, DeduplicatorMessage};
+use crate::deduplicator::Candidate;
 use crate::directory::Name;
 use crate::ledger::NewsBatch;
+use crate::pipeline::Proposals;
 use crate::researcher::ResearcherMessage;
+use crate::task_host::TaskHostMessage;
 use standings::Standings;
 
 /// Fruitless grants in a row after which a researcher waits for news.
@@ -57,7 +59,14 @@ pub enum IntakeMessage {
     },
     /// A researcher proposes nothing more: it is out of money.
     ResearcherRetired(usize),
-    /// The deduplicator was restarted: what was on its way is gone.
+    /// The task's plugin has made the variants of a base, or leaves them to the campaign's grid.
+    SweepMade {
+        /// The base.
+        parent: ExperimentId,
+        /// The variants, most useful first.
+        own: Option<Vec<Point>>,
+    },
+    /// A stage after the intake was restarted: what was on its way is gone.
     PipelineLost,
     /// Grant what there is room for.
     Begin,
@@ -75,10 +84,11 @@ pub struct Intake {
 /// Its state.
 pub struct State {
     credits: CreditBook,
-    diversity: Diversity,
     sweeper: Sweeper,
     standings: Standings,
     sweeps_on_their_way: usize,
+    /// The base whose variants the task's plugin is making.
+    asked: Option<Finished>,
     seq: i64,
     open: bool,
 }
@@ -110,10 +120,10 @@ impl Actor for Intake {
             )
             .with_standby(&standby)
             .with_batches(&batches),
-            diversity: Diversity::new(Arc::clone(&context.space), &settings.diversity)?,
             sweeper: Sweeper::new(Arc::clone(&context.space), settings.sweep.clone())?,
             standings: Standings::default(),
             sweeps_on_their_way: 0,
+            asked: None,
             seq: resume.seq,
             open: true,
         };
@@ -124,7 +134,6 @@ impl Actor for Intake {
             }
             if record.status.is_finished() {
                 self.learn(&mut state, record);
-                observe(&mut state.diversity, &context.space, record);
             }
         }
         Ok(state)
@@ -161,6 +170,15 @@ impl Actor for Intake {
                     state.credits.forfeit(ResearcherIndex(index));
                 }
                 state.sweeps_on_their_way = 0;
+                if let Some(base) = &state.asked {
+                    let message = TaskHostMessage::Sweep(base.clone());
+                    self.context.directory.send(Name::TaskHost, message);
+                }
+            }
+            IntakeMessage::SweepMade { parent, own } => {
+                if state.asked.take_if(|base| base.id == parent).is_some() {
+                    state.sweeper.supply(parent, own);
+                }
             }
             IntakeMessage::Begin => {}
             IntakeMessage::Close => state.open = false,
@@ -202,7 +220,6 @@ impl Intake {
                 state.standings.stands(record);
                 if *disposition != Disposition::Requeue {
                     self.learn(state, record);
-                    observe(&mut state.diversity, &self.context.space, record);
                     state.credits.news();
                 }
             }
@@ -223,7 +240,8 @@ impl Intake {
     }
 
     fn learn(&self, state: &mut State, record: &ExperimentRecord) {
-        // A record outside the space was reported by the researchers already.
+        // A record outside the space was reported by the researchers already; one with a graph has
+        // no coordinates to make variants of.
         if let Ok(point) = self.context.space.encode(&record.config) {
             state
                 .sweeper
@@ -270,52 +288,40 @@ impl Intake {
             })
             .collect();
         let mut candidates = Vec::new();
-        for (index, idea) in submission.ideas.into_iter().enumerate() {
+        for (index, mut idea) in submission.ideas.into_iter().enumerate() {
             let origin_key = key((index + 1).to_string());
-            let errors = self.context.space.validate(&idea.configuration);
-            match self.context.space.encode(&idea.configuration) {
+            let space = &self.context.space;
+            let valid = space
+                .encode_open(&idea.configuration)
+                .map_err(|_| join(&space.validate(&idea.configuration)))
+                .and_then(|point| {
+                    let known = self.context.graphs.take_in(space, &mut idea);
+                    known.map(|()| point)
+                });
+            match valid {
                 Ok(point) => candidates.push(Candidate {
                     experiment: self.experiment(origin_key, researcher, None, idea),
                     point,
                 }),
-                Err(_) => rejections.push(reject(
-                    origin_key,
-                    idea.name,
-                    RejectionKind::Schema,
-                    join(&errors),
-                )),
+                Err(reason) => {
+                    rejections.push(reject(origin_key, idea.name, RejectionKind::Schema, reason));
+                }
             }
         }
-        if settings.researcher[submission.researcher].agent().is_some() {
-            let points: Vec<Point> = candidates.iter().map(|c| c.point.clone()).collect();
-            let verdicts = state.diversity.assess(&points);
-            let (kept, refused): (Vec<_>, Vec<_>) = candidates
+        let ended = Entry::CycleEnded {
+            researcher: researcher.clone(),
+            cycle: submission.cycle,
+        };
+        let proposals = Proposals {
+            from_agent: settings.researcher[submission.researcher].agent().is_some(),
+            candidates,
+            others: rejections
                 .into_iter()
-                .zip(verdicts)
-                .partition(|(_, verdict)| verdict.is_none());
-            candidates = kept.into_iter().map(|(candidate, _)| candidate).collect();
-            rejections.extend(refused.into_iter().map(|(candidate, verdict)| {
-                let NewExperiment {
-                    origin_key, name, ..
-                } = candidate.experiment;
-                let reason = verdict.unwrap_or_default();
-                reject(origin_key, name, RejectionKind::Diversity, reason)
-            }));
-        }
-        self.context.directory.send(
-            Name::Deduplicator,
-            DeduplicatorMessage::Screen {
-                candidates,
-                others: rejections
-                    .into_iter()
-                    .map(Entry::Reject)
-                    .chain([Entry::CycleEnded {
-                        researcher: researcher.clone(),
-                        cycle: submission.cycle,
-                    }])
-                    .collect(),
-            },
-        );
+                .map(Entry::Reject)
+                .chain([ended])
+                .collect(),
+        };
+        proposals.begin(&self.context);
     }
 
     fn experiment(
@@ -339,6 +345,7 @@ impl Intake {
             configuration: idea.configuration,
             seed,
             rationale: idea.rationale,
+            graph: idea.graph,
         }
     }
 
@@ -402,31 +409,53 @@ impl Intake {
         if room == 0 {
             return;
         }
-        let variants = state.sweeper.next(room);
+        let variants = if self.context.plugins.task.is_some() {
+            self.ask_for_sweep(state, room);
+            state.sweeper.ready(room)
+        } else {
+            state.sweeper.next(room)
+        };
         if variants.is_empty() {
             return;
         }
         state.sweeps_on_their_way += variants.len();
-        let candidates = variants
-            .into_iter()
-            .map(|variant| self.candidate(state, variant))
-            .collect();
-        self.context.directory.send(
-            Name::Deduplicator,
-            DeduplicatorMessage::Screen {
-                candidates,
-                others: Vec::new(),
-            },
-        );
+        let proposals = Proposals {
+            candidates: variants
+                .into_iter()
+                .map(|variant| self.candidate(state, variant))
+                .collect(),
+            ..Proposals::default()
+        };
+        proposals.begin(&self.context);
+    }
+
+    /// Lets the task's plugin make the variants of the base that is due.
+    fn ask_for_sweep(&self, state: &mut State, room: usize) {
+        if state.asked.is_some() {
+            return;
+        }
+        let Some(base) = state.sweeper.take_base(room) else {
+            return;
+        };
+        let base = Finished {
+            id: base.id,
+            researcher: self.author(state, base.id).to_string(),
+            configuration: self.context.space.decode(&base.point),
+            objective: Some(base.objective),
+        };
+        state.asked = Some(base.clone());
+        let message = TaskHostMessage::Sweep(base);
+        self.context.directory.send(Name::TaskHost, message);
+    }
+
+    fn author(&self, state: &State, experiment: ExperimentId) -> Arc<str> {
+        let known = state.standings.experiments.get(&experiment);
+        known.map_or_else(|| "sweep".into(), |base| Arc::clone(&base.researcher))
     }
 
     /// A sweep's variant; it belongs to the author of its base.
     fn candidate(&self, state: &State, variant: SweepVariant) -> Candidate {
-        let author = state
-            .standings
-            .experiments
-            .get(&variant.parent)
-            .map_or_else(|| "sweep".into(), |base| Arc::clone(&base.researcher));
+        let author = self.author(state, variant.parent);
         let configuration = self.context.space.decode(&variant.point);
         // The fingerprint makes the key: the same variant of the same base is admitted once.
         let origin_key = format!("sweep:{}/{}", variant.parent, configuration.fingerprint());
@@ -435,6 +464,7 @@ impl Intake {
             configuration,
             priority: Priority::Normal,
             rationale: Some(variant.rationale),
+            graph: None,
         };
         Candidate {
             experiment: self.experiment(origin_key, &author, Some(variant.parent), idea),

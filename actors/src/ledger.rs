@@ -15,6 +15,7 @@ use crate::campaign::CampaignMessage;
 use crate::context::{Context, now_ms};
 use crate::deduplicator::DeduplicatorMessage;
 use crate::directory::Name;
+use crate::diversity_host::DiversityHostMessage;
 use crate::intake::IntakeMessage;
 use crate::outbox::Ticket;
 use crate::researcher::ResearcherMessage;
@@ -208,7 +209,7 @@ impl LedgerWriter {
                 Name::Researcher(index),
                 ResearcherMessage::Acknowledged(ticket, news.to_vec()),
             ),
-            Name::Ledger | Name::Intake | Name::Analyst => {}
+            Name::Ledger | Name::Intake | Name::TaskHost | Name::DiversityHost | Name::Analyst => {}
         }
     }
 
@@ -226,6 +227,10 @@ impl LedgerWriter {
                 ResearcherMessage::News(Arc::clone(batch)),
             );
         }
+        directory.send(
+            Name::DiversityHost,
+            DiversityHostMessage::News(Arc::clone(batch)),
+        );
         directory.send(Name::Intake, IntakeMessage::News(Arc::clone(batch)));
         directory.send(Name::Analyst, AnalystMessage::News(Arc::clone(batch)));
     }

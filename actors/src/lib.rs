@@ -9,6 +9,7 @@
 //! | [`researcher`] | told the whole history again; its random numbers go on from the next cycle |
 //! | [`agent`] | the money of its call stays set aside and the call's cycle is used up; no idea of it was handed on |
 //! | [`intake`] | credits and sweeps are rebuilt; proposals on their way count as never made |
+//! | [`task_host`], [`diversity_host`] | the plugin is instantiated anew; proposals on their way count as never made |
 //! | [`deduplicator`] | fingerprints are rebuilt once the ledger has all that it wrote; proposals on their way count as never made |
 //! | [`scheduler`] | queue and leases are rebuilt; nothing is leased before every slot has said where it stands |
 //! | [`slot`] | its process group is killed and its end confirmed, its lease handed back, a fresh worker started; quarantined after repeated faults |
@@ -28,17 +29,26 @@ pub mod context;
 pub mod deduplicator;
 pub mod devices;
 pub mod directory;
+pub mod diversity_host;
+pub mod encoders;
+pub mod equipment;
+pub mod graphs;
 pub mod intake;
 pub mod kept;
 pub mod leases;
 pub mod ledger;
 pub mod outbox;
+pub mod past;
+pub mod pipeline;
+pub mod plugins;
 pub mod process;
 pub mod researcher;
 pub mod restart;
 pub mod scheduler;
 pub mod shutdown;
 pub mod slot;
+pub mod task_host;
+pub mod tried;
 pub mod view;
 pub mod worker_log;
 

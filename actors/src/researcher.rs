@@ -148,6 +148,10 @@ impl Actor for Researcher {
 
 impl Researcher {
     fn tell(&self, state: &mut State, record: &ExperimentRecord) {
+        if self.context.space.graph_name(&record.config).is_some() {
+            // It has no place among the coordinates that policies think in.
+            return;
+        }
         let point = match self.context.space.encode(&record.config) {
             Ok(point) => point,
             Err(error) => {
@@ -183,6 +187,7 @@ impl Researcher {
                 configuration: self.context.space.decode(&proposal.point),
                 priority: proposal.priority,
                 rationale: Some(proposal.rationale),
+                graph: None,
             })
             .collect();
         self.context.directory.send(

@@ -285,6 +285,7 @@ impl Scheduler {
             attempt: record.attempt,
             fence: lease.fence,
             configuration: self.context.space.complete(&record.config),
+            encoder: None,
             seed: record.seed,
             directory: self.context.attempt_folder(record.id, record.attempt),
             evaluate_test: false,

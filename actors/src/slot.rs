@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use orze_campaign::protocol::{PROTOCOL_VERSION, Reply, Request, TrainRequest};
-use orze_campaign::{FailureKind, Outcome};
+use orze_campaign::protocol::{EncoderSpec, PROTOCOL_VERSION, Reply, Request, TrainRequest};
+use orze_campaign::settings::TrainerKind;
+use orze_campaign::{Failure, FailureKind, Outcome};
 use orze_ledger::{Entry, Lease};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::OwnedSemaphorePermit;
@@ -241,10 +242,19 @@ impl GpuSlot {
         myself: &ActorRef<SlotMessage>,
         state: &mut State,
         lease: Lease,
-        request: TrainRequest,
+        mut request: TrainRequest,
         at_once: bool,
     ) {
         let refused = state.leaving || lease.fence < state.born;
+        if !refused && matches!(state.phase, Phase::Ready(_)) {
+            match self.encoder(&request).await {
+                Ok(encoder) => request.encoder = encoder,
+                Err(failure) => {
+                    self.finish(state, lease, None, Outcome::Failed(failure));
+                    return;
+                }
+            }
+        }
         let (Phase::Ready(free_since), Some(worker), false) =
             (&state.phase, state.worker.as_mut(), refused)
         else {
@@ -280,6 +290,23 @@ impl GpuSlot {
             self.fault(myself, state, FailureKind::WorkerLost, &what)
                 .await;
         }
+    }
+
+    /// The graph of the experiment's encoder, where the trainer builds one: seldom more than a look-up.
+    async fn encoder(&self, request: &TrainRequest) -> Result<Option<Box<EncoderSpec>>, Failure> {
+        if self.context.settings.trainer.kind != TrainerKind::Candle {
+            return Ok(None);
+        }
+        let context = Arc::clone(&self.context);
+        let configuration = request.configuration.clone();
+        let making = tokio::task::spawn_blocking(move || {
+            let invented = context.graphs.of(&context.space, &configuration);
+            context.plugins.encoders.resolve(&configuration, invented)
+        });
+        let made = making
+            .await
+            .map_err(|error| Failure::new(FailureKind::PluginFault, error.to_string()))?;
+        made.map(|spec| Some(Box::new((*spec).clone())))
     }
 
     async fn wrote(&self, myself: &ActorRef<SlotMessage>, state: &mut State, output: Output) {

@@ -149,13 +149,12 @@ def zipformer(p, dim, layers, heads):
 
 
 def retention(p, name, dim, heads):
-    query, key, value, out = (
-        linear(p, f"{name}.{part}", dim, dim, False) for part in ("query", "key", "value", "out")
-    )
+    qkv = linear(p, f"{name}.qkv", dim, 3 * dim, False)
+    out = linear(p, f"{name}.out", dim, dim, False)
     norm = layer_norm(p, f"{name}.norm", dim, heads)
 
     def forward(x):
-        q, k, v = (heads_of(part(x), heads) for part in (query, key, value))
+        q, k, v = (heads_of(part, heads) for part in qkv(x).chunk(3, -1))
         steps = torch.arange(x.shape[1])
         gap = steps[:, None] - steps
         rates = 1 - 2.0 ** -(5 + torch.arange(heads, dtype=x.dtype))
@@ -204,7 +203,7 @@ def retnet(p, dim, layers, heads):
 
 def mamba(p, name, dim, states=16, kernel=4):
     inner, rank = 2 * dim, -(-dim // 16)
-    enter = linear(p, f"{name}.input", dim, 2 * inner, False)
+    to_u, to_z = (linear(p, f"{name}.{part}", dim, inner, False) for part in "uz")
     weight = p(f"{name}.convolution.weight", inner, 1, kernel)
     bias = p(f"{name}.convolution.bias", inner)
     select = linear(p, f"{name}.select", inner, rank + 2 * states, False)
@@ -213,7 +212,7 @@ def mamba(p, name, dim, states=16, kernel=4):
     leave = linear(p, f"{name}.out", inner, dim, False)
 
     def forward(x):
-        u, z = enter(x).chunk(2, -1)
+        u, z = to_u(x), to_z(x)
         u = F.conv1d(F.pad(u.transpose(1, 2), (kernel - 1, 0)), weight, bias, groups=inner)
         u = F.silu(u.transpose(1, 2))
         delta, b, c = select(u).split([rank, states, states], -1)

@@ -1,9 +1,15 @@
 //! What the whole-program tests share: the built binary, campaigns in folders of their own, and a
 //! program whose output can be waited for.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    clippy::print_stdout
+)]
 
 pub mod model_server;
+pub mod plugins;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -113,6 +119,15 @@ seconds = {seconds}
             space = configs.join("spaces/surrogate.yaml").display(),
             surrogate = configs.join("surrogates/search_surrogate.json").display(),
         );
+        Self::in_folder(folder, &text)
+    }
+
+    /// A campaign file as it stands; the campaign's folder must be `campaign`.
+    pub fn written(text: &str) -> Self {
+        Self::in_folder(tempfile::tempdir().expect("a temporary folder"), text)
+    }
+
+    fn in_folder(folder: TempDir, text: &str) -> Self {
         let file = folder.path().join("campaign.toml");
         std::fs::write(&file, text).expect("a temporary file");
         Self { folder, file }

@@ -5,16 +5,15 @@ use std::sync::Arc;
 
 use orze_analytics::effects::effects;
 use orze_analytics::measured::{Measured, cell, cell_dimensions};
-use orze_campaign::{
-    Configuration, Disposition, ExperimentId, ExperimentRecord, InputError, Origin, Settings,
-    Space, Status,
-};
+use orze_campaign::graph::GraphBudget;
+use orze_campaign::{Disposition, ExperimentId, ExperimentRecord, Origin, Space, Status};
 use orze_ledger::{News, RejectedRow};
 use orze_llm::prompt::{
     Brief, BudgetLeft, Distribution, FailedExperiment, Leader, OwnRejection, Prompt, Templates,
     render,
 };
-use orze_search::Diversity;
+
+use crate::past::Past;
 
 /// Experiments that count as recent.
 const RECENT: usize = 50;
@@ -37,28 +36,39 @@ pub struct History {
     records: BTreeMap<ExperimentId, ExperimentRecord>,
     /// The newest first.
     rejections: VecDeque<RejectedRow>,
-    diversity: Diversity,
+    past: Past,
+    graph_budget: Option<GraphBudget>,
 }
 
 impl History {
-    /// A history of nothing.
-    ///
-    /// # Errors
-    /// An [`InputError`] for a diversity budget that does not fit the space.
-    pub fn new(space: Arc<Space>, settings: &Settings) -> Result<Self, InputError> {
-        Ok(Self {
-            diversity: Diversity::new(Arc::clone(&space), &settings.diversity)?,
+    /// A history of nothing; `rules` are the task's, in words.
+    pub fn new(space: Arc<Space>, objective: &str, rules: &str) -> Self {
+        Self {
             space,
-            objective: settings.trainer.objective.clone(),
-            rules: settings.campaign.rules.clone().unwrap_or_default(),
+            objective: objective.to_owned(),
+            rules: rules.to_owned(),
             records: BTreeMap::new(),
             rejections: VecDeque::new(),
-        })
+            past: Past::default(),
+            graph_budget: None,
+        }
+    }
+
+    /// What a diversity budget is told.
+    pub fn past(&self) -> &Past {
+        &self.past
+    }
+
+    /// Says in prompts what a graph of an encoder may cost, where the space takes one.
+    #[must_use]
+    pub fn with_graph_budget(mut self, budget: GraphBudget) -> Self {
+        self.graph_budget = Some(budget);
+        self
     }
 
     /// Takes in an experiment as it now stands.
     pub fn learn(&mut self, record: ExperimentRecord) {
-        observe(&mut self.diversity, &self.space, &record);
+        self.past.learn(&record);
         self.records.insert(record.id, record);
     }
 
@@ -102,11 +112,12 @@ impl History {
         finished.count() as u64
     }
 
-    /// The prompt of a cycle for up to `wanted` ideas.
+    /// The prompt of a cycle for up to `wanted` ideas, which keep the `diversity` budget.
     pub fn prompt(
         &self,
         templates: &Templates,
         budget: BudgetLeft,
+        diversity: &[String],
         wanted: usize,
         limit_tokens: usize,
     ) -> Prompt {
@@ -156,14 +167,7 @@ impl History {
                 reason: &row.reason,
             })
             .collect();
-        let banned = self.diversity.banned();
-        let banned: Vec<&Configuration> = banned.iter().collect();
-        let diversity: Vec<String> = self
-            .diversity
-            .rules()
-            .into_iter()
-            .map(|rule| format!("- {rule}"))
-            .collect();
+        let diversity: Vec<String> = diversity.iter().map(|rule| format!("- {rule}")).collect();
         let brief = Brief {
             space: &self.space,
             objective: &self.objective,
@@ -173,10 +177,11 @@ impl History {
             failures: &failures,
             rejections: &rejections,
             diversity: &diversity.join("\n"),
-            banned: &banned,
+            banned: &[],
             insights: &self.insights(&completed),
             budget,
             wanted: 1..=wanted.max(1),
+            graph_budget: self.graph_budget,
         };
         render(templates, &brief, limit_tokens)
     }
@@ -248,22 +253,6 @@ impl History {
                 some.join(", ")
             )
         })
-    }
-}
-
-/// Tells a diversity budget of an experiment; only failures of the configuration itself are banned.
-pub fn observe(diversity: &mut Diversity, space: &Space, record: &ExperimentRecord) {
-    let Ok(point) = space.encode(&record.config) else {
-        return;
-    };
-    match (record.status, record.objective, &record.failure) {
-        (Status::Completed, Some(objective), _) => {
-            diversity.observe(record.id, &point, Some(objective));
-        }
-        (Status::Failed, _, Some(failure)) if !failure.kind.is_transient() => {
-            diversity.observe(record.id, &point, None);
-        }
-        _ => {}
     }
 }
 

@@ -182,6 +182,8 @@ pub enum FailureKind {
     CorruptFeatures,
     /// A layer was given a shape that does not fit.
     ShapeMismatch,
+    /// The plugin that makes the encoder failed.
+    PluginFault,
     /// Anything else inside the trainer, with its trace.
     TrainerFault,
 }
@@ -199,6 +201,7 @@ impl FailureKind {
             Self::MissingFeatures => "missing_features",
             Self::CorruptFeatures => "corrupt_features",
             Self::ShapeMismatch => "shape_mismatch",
+            Self::PluginFault => "plugin_fault",
             Self::TrainerFault => "trainer_fault",
         }
     }

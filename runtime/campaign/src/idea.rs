@@ -1,14 +1,22 @@
 //! Ideas: what researchers propose, as YAML (paper, appendix F).
 //!
-//! An answer is a list of maps; one bad idea never costs the others.
+//! An answer is a list of maps; one bad idea never costs the others. An idea is flat, but for an
+//! encoder of its own: where the space takes graphs, that dimension may hold the graph as a map
+//! (module [`encoder`]).
+
+pub mod encoder;
+#[cfg(test)]
+mod tests;
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::configuration::Configuration;
 use crate::error::InputError;
 use crate::experiment::Priority;
+use crate::graph::Graph;
 use crate::space::{RESERVED, Space};
 use crate::value::Value;
 use crate::yaml::{self, Yaml};
@@ -24,6 +32,8 @@ pub struct Idea {
     pub priority: Priority,
     /// Why it was proposed.
     pub rationale: Option<String>,
+    /// The graph whose name the configuration holds, where the idea brings one.
+    pub graph: Option<Arc<Graph>>,
 }
 
 /// A proposal that could not be taken, and every reason.
@@ -68,6 +78,8 @@ fn parse_idea(index: usize, idea: Yaml, space: &Space) -> Result<Idea, RejectedI
     let mut priority = Priority::default();
     let mut rationale = None;
     let mut configuration = Configuration::default();
+    let mut graph = None;
+    let mut refused = Vec::new();
     for (key, value) in map {
         let Some(key) = key.as_str().map(str::to_owned) else {
             reasons.push(format!("the key {key:?} is no text"));
@@ -84,6 +96,27 @@ fn parse_idea(index: usize, idea: Yaml, space: &Space) -> Result<Idea, RejectedI
                     Priority::NAMES.join(", ")
                 )),
             },
+            (name, body) if is_meant_as_graph(name, &body, space) => {
+                let read = if space
+                    .graph_dimension()
+                    .is_some_and(|axis| axis.name == name)
+                {
+                    encoder::read(&body)
+                } else {
+                    Err(encoder::not_taken(space))
+                };
+                match read {
+                    Ok(read) => {
+                        let name = encoder::name(&read);
+                        configuration.values.insert(key, Value::Text(name));
+                        graph = Some(Arc::new(read));
+                    }
+                    Err(error) => {
+                        reasons.push(format!("{key}: {}", encoder::explain(&error)));
+                        refused.push(key);
+                    }
+                }
+            }
             (_, Yaml::String(text)) if !RESERVED.contains(&key.as_str()) => {
                 configuration.values.insert(key, Value::Text(text));
             }
@@ -103,12 +136,10 @@ fn parse_idea(index: usize, idea: Yaml, space: &Space) -> Result<Idea, RejectedI
             )),
         }
     }
-    reasons.extend(space.validate(&configuration).into_iter().map(|error| {
-        error
-            .hint
-            .as_ref()
-            .map_or_else(|| error.to_string(), |hint| format!("{error}; {hint}"))
-    }));
+    let errors = space.validate(&configuration).into_iter();
+    // A graph that could not be read is not missing as well.
+    let others = errors.filter(|error| !error.key.iter().any(|key| refused.contains(key)));
+    reasons.extend(others.map(|error| encoder::explain(&error)));
     let name = name.unwrap_or(position);
     if reasons.is_empty() {
         Ok(Idea {
@@ -116,10 +147,26 @@ fn parse_idea(index: usize, idea: Yaml, space: &Space) -> Result<Idea, RejectedI
             configuration,
             priority,
             rationale,
+            graph,
         })
     } else {
         Err(RejectedIdea { name, reasons })
     }
+}
+
+/// Whether a value can only be meant as a graph. Where a graph may stand every map is.
+fn is_meant_as_graph(key: &str, value: &Yaml, space: &Space) -> bool {
+    let Some(position) = space.position(key) else {
+        return false;
+    };
+    let is_choice = value.as_str().is_some_and(|text| {
+        space.dimensions[position]
+            .domain
+            .encode(&text.into())
+            .is_some()
+    });
+    let takes = space.graphs == Some(position) && matches!(value, Yaml::Mapping(_));
+    takes || (encoder::is_graph(value) && !is_choice)
 }
 
 fn describe(value: &Yaml) -> &'static str {
@@ -146,7 +193,10 @@ pub fn write_idea(idea: &Idea) -> Result<String, InputError> {
             Value::Boolean(boolean) => Yaml::Bool(*boolean),
             Value::Integer(integer) => Yaml::Number((*integer).into()),
             Value::Float(float) => Yaml::Number((*float).into()),
-            Value::Text(text) => Yaml::String(text.clone()),
+            Value::Text(text) => match &idea.graph {
+                Some(graph) if *text == encoder::name(graph) => yaml::parse(&graph.to_yaml()?)?,
+                _ => Yaml::String(text.clone()),
+            },
         };
         map.insert(name.as_str().into(), value);
     }
@@ -155,83 +205,4 @@ pub fn write_idea(idea: &Idea) -> Result<String, InputError> {
         map.insert("rationale".into(), rationale.as_str().into());
     }
     yaml::write(&vec![map])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SPACE: &str = "
-space: small
-dimensions:
-  loss: {group: loss, choices: [focal, bce]}
-  gamma: {group: loss, range: [0.5, 5.0], when: {loss: focal}}
-  lr: {group: train, range: [1.0e-5, 1.0e-2], scale: log}
-";
-
-    #[test]
-    fn one_bad_idea_never_costs_the_others() {
-        let space = Space::parse(SPACE).unwrap();
-        let text = "
-- idea_name: good
-  loss: focal
-  gamma: 3.0
-  lr: 2e-5
-  priority: high
-  rationale: why not
-- idea_name: bad
-  loss: focla
-  gamma: [1]
-  lr: 1
-  depth: 3
-  priority: urgent
-- just text
-";
-        let ideas = parse_ideas(text, &space).unwrap();
-        let good = ideas[0].as_ref().unwrap();
-        assert_eq!(good.priority, Priority::High);
-        assert_eq!(good.configuration.get("lr"), Some(&Value::Float(2e-5)));
-        let bad = ideas[1].as_ref().unwrap_err();
-        assert_eq!(bad.name, "bad");
-        for key in ["loss", "gamma", "lr", "depth", "priority"] {
-            assert!(
-                bad.reasons.iter().any(|reason| reason.starts_with(key)),
-                "{key} is not in {:?}",
-                bad.reasons
-            );
-        }
-        assert_eq!(ideas[2].as_ref().unwrap_err().name, "idea 3");
-    }
-
-    #[test]
-    fn ideas_survive_writing_and_reading() {
-        let space = Space::parse(SPACE).unwrap();
-        let idea = Idea {
-            name: "a: b # c".to_owned(),
-            configuration: Configuration::default()
-                .with("loss", "bce")
-                .with("lr", 1e-4),
-            priority: Priority::Low,
-            rationale: None,
-        };
-        let text = write_idea(&idea).unwrap();
-        let back = parse_ideas(&text, &space).unwrap().remove(0).unwrap();
-        assert_eq!(back, idea);
-    }
-
-    #[test]
-    fn hostile_yaml_is_refused_and_ends() {
-        let space = Space::parse(SPACE).unwrap();
-        let mut bomb = String::from("- &a0 [x, x, x, x, x, x, x, x, x]\n");
-        for level in 1..30 {
-            let alias = format!("*a{}", level - 1);
-            bomb.push_str(&format!(
-                "- &a{level} [{}]\n",
-                [alias.as_str(); 9].join(", ")
-            ));
-        }
-        assert!(parse_ideas(&bomb, &space).is_err());
-        assert!(parse_ideas(&"[".repeat(100_000), &space).is_err());
-        assert!(parse_ideas("- loss: bce\n  loss: focal", &space).is_err());
-    }
 }

@@ -7,8 +7,8 @@
 
 pub mod configuration;
 pub mod error;
-pub mod graph;
 pub mod experiment;
+pub mod graph;
 pub mod idea;
 pub mod protocol;
 pub mod reader;
@@ -23,6 +23,7 @@ pub use experiment::{
     Disposition, ExperimentId, ExperimentRecord, Failure, FailureKind, Metrics, Origin, Outcome,
     Priority, Status,
 };
+pub use graph::{CheckedGraph, Graph, GraphBudget, GraphError};
 pub use idea::{Idea, RejectedIdea};
 pub use reader::ConfigurationReader;
 pub use settings::Settings;

@@ -6,15 +6,18 @@
 //! serves as the heartbeat) and exactly one `done` or `failed`. The end of the input means that the
 //! runtime is gone: the worker ends at once.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::configuration::Configuration;
 use crate::experiment::{ExperimentId, Failure, Metrics};
+use crate::graph::Graph;
+use crate::value::Value;
 
 /// The version that both sides must speak.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// What the worker trains with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,6 +53,21 @@ impl TrainerSpec {
     }
 }
 
+/// The encoder of one experiment, made before the worker sees it: a worker runs no plugin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EncoderSpec {
+    /// Its name in configurations (`temporal_encoder`).
+    pub name: String,
+    /// Every key of the configuration that made the graph what it is, its size included, with its
+    /// value; defaults too. The worker counts them as used, and refuses a configuration that has
+    /// another value.
+    pub hyperparameters: BTreeMap<String, Value>,
+    /// What it computes.
+    pub graph: Graph,
+    /// Where it comes from: the plugin's name and digest, or `idea`.
+    pub source: String,
+}
+
 /// One experiment to train.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainRequest {
@@ -61,6 +79,9 @@ pub struct TrainRequest {
     pub fence: u64,
     /// Active dimensions and the space's fixed keys, merged.
     pub configuration: Configuration,
+    /// The encoder that the configuration names; trainers that build none need none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<Box<EncoderSpec>>,
     /// Seed of everything random.
     pub seed: u64,
     /// The attempt's folder; the worker creates it.
@@ -142,6 +163,12 @@ mod tests {
             attempt: 1,
             fence: 9,
             configuration: Configuration::default().with("lr", 1e-3),
+            encoder: Some(Box::new(EncoderSpec {
+                name: "mine".to_owned(),
+                hyperparameters: BTreeMap::from([("model_dim".to_owned(), 8.into())]),
+                graph: Graph::parse_yaml("nodes: [{op: relu}]").unwrap(),
+                source: "idea".to_owned(),
+            })),
             seed: 7,
             directory: "a\nb".into(),
             evaluate_test: false,

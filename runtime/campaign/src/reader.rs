@@ -83,6 +83,23 @@ impl<'a> ConfigurationReader<'a> {
         count(key, &self.optional(key, default.into()))
     }
 
+    /// Counts a key as used by something that was made with this value; where the configuration has
+    /// none, the value stands in the effective configuration.
+    ///
+    /// # Errors
+    /// [`FailureKind::BadConfiguration`] when the configuration has another value.
+    pub fn made_with(&self, key: &str, value: &Value, what: &str) -> Result<(), Failure> {
+        let found = self.optional(key, value.clone());
+        let equal =
+            found == *value || (found.as_f64().is_some() && found.as_f64() == value.as_f64());
+        if equal {
+            return Ok(());
+        }
+        Err(bad(format!(
+            "{key}: is {found}, but {what} was made with {value}"
+        )))
+    }
+
     /// An error for a value that no component answers to.
     pub fn unknown(&self, key: &str, allowed: &[&str]) -> Failure {
         let value = self

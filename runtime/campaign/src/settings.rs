@@ -4,6 +4,7 @@
 //! Unknown keys are errors. Paths are relative to the campaign file; in paths, and nowhere else,
 //! `${VAR}` stands for an environment variable.
 
+mod plugins;
 mod read;
 mod researcher;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer};
 
+pub use plugins::{BudgetOption, DiversitySettings, PluginSettings, is_bundled};
 pub use researcher::{AgentKind, OutputFormat, Price, ResearcherSettings};
 
 /// Everything a campaign file says, with defaults filled in and paths resolved.
@@ -23,8 +25,8 @@ pub struct Settings {
     pub campaign: CampaignSettings,
     /// `[task]`; not needed by the surrogate trainer.
     pub task: Option<TaskSettings>,
-    /// `[space]`
-    pub space: SpaceSettings,
+    /// `[space]`; not needed where the task's plugin gives the space.
+    pub space: Option<SpaceSettings>,
     /// `[[researcher]]`
     #[serde(default)]
     pub researcher: Vec<ResearcherSettings>,
@@ -46,6 +48,9 @@ pub struct Settings {
     /// `[diversity]`
     #[serde(default)]
     pub diversity: DiversitySettings,
+    /// `[plugins]`
+    #[serde(default)]
+    pub plugins: PluginSettings,
 }
 
 /// `[campaign]`: identity and budget.
@@ -85,8 +90,10 @@ pub struct Budget {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskSettings {
-    /// The folder of the feature pack.
-    pub data: PathBuf,
+    /// The task's plugin: the name of a bundled one, or a file.
+    pub plugin: Option<String>,
+    /// The folder of the feature pack; not needed by the surrogate trainer.
+    pub data: Option<PathBuf>,
     /// The backbone whose pooled statistics the printed logistic-regression baseline uses;
     /// without it no baseline is computed.
     pub baseline_backbone: Option<String>,
@@ -135,28 +142,6 @@ impl Default for SweepSettings {
             max_variants_per_base: 6,
             max_share: 0.15,
             min_finished: 30,
-        }
-    }
-}
-
-/// `[diversity]`: what each cycle of a language model must hold besides the leader. Paper, appendix F.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DiversitySettings {
-    /// Discrete dimensions of which each cycle must try another choice than the leader's.
-    pub dimensions: Vec<String>,
-    /// Ideas off the leader's choice that a cycle must hold for each of them.
-    pub minimum: usize,
-    /// Configurations of so many last failures are banned, in their discrete dimensions.
-    pub banned_failures: usize,
-}
-
-impl Default for DiversitySettings {
-    fn default() -> Self {
-        Self {
-            dimensions: Vec::new(),
-            minimum: 1,
-            banned_failures: 10,
         }
     }
 }

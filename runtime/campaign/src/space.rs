@@ -14,10 +14,14 @@
 //!   model_dim: 32
 //! ```
 //!
+//! One dimension of names may say `graphs: true`; then it also takes a graph of an encoder, under
+//! its short name `graph-…` (module `graphs`).
+//!
 //! `when` names an earlier discrete dimension and the value or values under which this one is
 //! active. `fixed` keys are handed to the trainer with every configuration and are not searched.
 
 mod file;
+pub mod graphs;
 #[cfg(test)]
 mod tests;
 
@@ -201,6 +205,8 @@ pub struct Space {
     pub dimensions: Vec<Dimension>,
     /// Keys that every configuration carries and no policy searches.
     pub fixed: BTreeMap<String, Value>,
+    /// Position of the dimension that takes graphs of encoders beside its choices, if any does.
+    pub graphs: Option<usize>,
 }
 
 impl Space {
@@ -264,11 +270,17 @@ impl Space {
     /// The coordinates of a configuration that [`Space::validate`] accepts.
     ///
     /// # Errors
-    /// As [`Space::validate`].
+    /// As [`Space::validate`]; and for a configuration with a graph, which has no coordinate:
+    /// [`Space::graph_name`] tells those, and [`Space::encode_open`] takes them.
     pub fn encode(&self, configuration: &Configuration) -> Result<Point, InputError> {
-        let mut errors = Vec::new();
-        let point = self.encode_or_errors(configuration, &mut errors);
-        errors.into_iter().next().map_or(Ok(point), Err)
+        if let Some((name, dimension)) = self.graph_name(configuration).zip(self.graph_dimension())
+        {
+            return Err(
+                InputError::new(format!("`{name}` is a graph and has no coordinate"))
+                    .at_key(&dimension.name),
+            );
+        }
+        self.encode_open(configuration)
     }
 
     /// Everything that is wrong with a configuration: unknown keys, values that are not allowed,
@@ -303,11 +315,12 @@ impl Space {
             let name = &dimension.name;
             let active = self.is_active(position, &point);
             let coordinate = match (configuration.get(name), active) {
+                (Some(value), true) if self.takes_graph(position, value) => f64::NAN,
                 (Some(value), true) => dimension.domain.encode(value).unwrap_or_else(|| {
                     errors.push(
                         InputError::new(format!("`{value}` is not allowed"))
                             .at_key(name)
-                            .hint(format!("allowed: {}", dimension.domain.describe())),
+                            .hint(format!("allowed: {}", self.describe_values(position))),
                     );
                     f64::NAN
                 }),
@@ -315,7 +328,7 @@ impl Space {
                     errors.push(
                         InputError::new("is missing")
                             .at_key(name)
-                            .hint(format!("allowed: {}", dimension.domain.describe())),
+                            .hint(format!("allowed: {}", self.describe_values(position))),
                     );
                     f64::NAN
                 }
@@ -424,7 +437,11 @@ impl Space {
     /// The identity of the space: equal for equal dimensions and fixed keys, whatever the layout
     /// of the file.
     pub fn digest(&self) -> String {
-        let text = format!("{:?} {:?}", self.dimensions, self.fixed);
+        let mut text = format!("{:?} {:?}", self.dimensions, self.fixed);
+        if let Some(dimension) = self.graph_dimension() {
+            text.push_str(" graphs ");
+            text.push_str(&dimension.name);
+        }
         blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
     }
 }

@@ -1,27 +1,26 @@
 //! `orze-runtime agent`: one cycle of a language model to look at, and old answers read again.
 
+mod world;
+
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use orze_actors::agent::{Conversation, History, Model, Next, observe};
+use orze_actors::agent::{Conversation, Model, Next};
 use orze_actors::context::now_ms;
+use orze_actors::equipment::space_of;
+use orze_campaign::InputError;
 use orze_campaign::settings::ResearcherSettings;
-use orze_campaign::{
-    Configuration, ExperimentRecord, Idea, InputError, Point, RejectedIdea, Space,
-};
-use orze_ledger::Reader;
 use orze_llm::answer::{AnswerLimits, read_answer};
 use orze_llm::price::MicroUsd;
 use orze_llm::prompt::BudgetLeft;
 use orze_llm::transcript::{IdeaVerdict, Transcript, TranscriptOutcome, Verdict};
-use orze_search::{DedupIndex, Diversity};
+use world::World;
 
 use crate::arguments::{AgentCommand, Arguments, ReplayOptions, TryOptions};
 use crate::live::shown;
 use crate::outcome::Done;
-use crate::prepare::{Prepared, prepare, settings};
+use crate::prepare::{Prepared, campaign_file, prepare, settings};
 use crate::report::timestamp;
 
 /// Runs one of the commands.
@@ -46,9 +45,11 @@ fn attempt(arguments: &Arguments, options: &TryOptions) -> anyhow::Result<Done> 
         hours: prepared.settings.campaign.budget.hours,
         usd: researcher.budget_usd,
     };
+    let diversity = world.plugins.budget(world.history.past())?;
+    let limit = model.max_prompt_tokens;
     let prompt = world
         .history
-        .prompt(&model.templates, budget, wanted, model.max_prompt_tokens);
+        .prompt(&model.templates, budget, &diversity, wanted, limit);
     println!("--- system ---\n{}", prompt.system);
     println!("--- user ---\n{}", prompt.user);
     println!(
@@ -71,6 +72,7 @@ fn attempt(arguments: &Arguments, options: &TryOptions) -> anyhow::Result<Done> 
     let limits = AnswerLimits {
         ideas: wanted,
         epsilon: prepared.settings.dedup.epsilon,
+        graphs: Some(prepared.equipment.plugins.encoders.budget()),
         ..AnswerLimits::default()
     };
     let mut talk = Conversation::begin(request, prompt, limits);
@@ -113,7 +115,7 @@ fn attempt(arguments: &Arguments, options: &TryOptions) -> anyhow::Result<Done> 
                 transcript.outcome = TranscriptOutcome::Completion(completion.clone());
                 println!("{}", model.redactor().redact(&completion.text));
                 let (answer, next) = talk.answered(&completion, &prepared.space);
-                transcript.verdicts = world.verdicts(&answer.ideas, &answer.rejected);
+                transcript.verdicts = world.verdicts(&answer.ideas, &answer.rejected)?;
                 for problem in answer.remarks() {
                     println!("  note: {problem}");
                 }
@@ -151,7 +153,7 @@ fn attempt(arguments: &Arguments, options: &TryOptions) -> anyhow::Result<Done> 
 /// Reads recorded answers again, with the space and the rules as they are now.
 fn replay(arguments: &Arguments, options: &ReplayOptions) -> anyhow::Result<Done> {
     let settings = settings(arguments)?;
-    let space = Space::read(&settings.space.file)?;
+    let space = space_of(&settings, campaign_file(arguments)?)?;
     let files = if options.files.is_empty() {
         let folder = settings.campaign.directory.join("transcripts");
         transcripts(&folder, options.researcher.as_deref())?
@@ -278,80 +280,6 @@ fn chosen<'a>(
                 "choose one of {}",
                 names().collect::<Vec<_>>().join(", ")
             ))),
-    }
-}
-
-/// What an idea is judged against.
-struct World {
-    space: Arc<Space>,
-    history: History,
-    diversity: Diversity,
-    tried: DedupIndex,
-}
-
-impl World {
-    /// The campaign as its ledger has it, or before its beginning.
-    fn of(prepared: &Prepared) -> anyhow::Result<Self> {
-        let settings = &prepared.settings;
-        let space = Arc::clone(&prepared.space);
-        let folder = &settings.campaign.directory;
-        let records: Vec<ExperimentRecord> = if folder.join(orze_ledger::LEDGER_FILE).exists() {
-            Reader::open(folder)?.records()?
-        } else {
-            Vec::new()
-        };
-        let mut world = Self {
-            history: History::new(Arc::clone(&space), settings)?,
-            diversity: Diversity::new(Arc::clone(&space), &settings.diversity)?,
-            tried: DedupIndex::new(Arc::clone(&space), settings.dedup),
-            space,
-        };
-        for record in records {
-            observe(&mut world.diversity, &world.space, &record);
-            if let Ok(point) = world.space.encode(&record.config) {
-                world.tried.insert(record.id, &point);
-            }
-            world.history.learn(record);
-        }
-        Ok(world)
-    }
-
-    fn verdicts(&self, ideas: &[Idea], rejected: &[RejectedIdea]) -> Vec<IdeaVerdict> {
-        let point = |configuration: &Configuration| self.space.encode(configuration).ok();
-        let points: Vec<Point> = ideas
-            .iter()
-            .filter_map(|i| point(&i.configuration))
-            .collect();
-        let diverse = self.diversity.assess(&points);
-        let valid = ideas
-            .iter()
-            .zip(&points)
-            .zip(diverse)
-            .map(|((idea, point), verdict)| {
-                let refused = |kind: &str, reason| Verdict::Rejected {
-                    kind: kind.to_owned(),
-                    reason,
-                };
-                let verdict = match (verdict, self.tried.check(point)) {
-                    (Some(reason), _) => refused("diversity", reason),
-                    (None, Some(duplicate)) => {
-                        refused("duplicate", format!("near-identical to {}", duplicate.of))
-                    }
-                    (None, None) => Verdict::Admitted { experiment: None },
-                };
-                IdeaVerdict {
-                    name: idea.name.clone(),
-                    verdict,
-                }
-            });
-        let unread = rejected.iter().map(|idea| IdeaVerdict {
-            name: idea.name.clone(),
-            verdict: Verdict::Rejected {
-                kind: "schema".to_owned(),
-                reason: idea.reasons.join("; "),
-            },
-        });
-        valid.chain(unread).collect()
     }
 }
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::plugin::PluginCommand;
+
 /// Run a campaign of autonomous ML research.
 ///
 /// `orze-runtime --config campaign.toml` starts the campaign, or goes on where it stopped:
@@ -81,6 +83,9 @@ pub enum Command {
     /// Inspect and import feature packs
     #[command(subcommand)]
     Data(DataCommand),
+    /// Write, build and check plugins: tasks, diversity budgets and encoders
+    #[command(subcommand)]
+    Plugin(PluginCommand),
     /// Train experiments for a runtime, over standard input and output
     #[command(hide = true)]
     Worker,

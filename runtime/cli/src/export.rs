@@ -1,12 +1,13 @@
 //! `orze-runtime export`: one record for each experiment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use orze_campaign::graph::Graph;
 use orze_campaign::{ExperimentRecord, InputError, Value};
 use orze_ledger::Reader;
 use parquet::basic::{LogicalType, Repetition, Type as Physical};
@@ -24,7 +25,11 @@ use crate::report::timestamp;
 /// Writes every experiment of the campaign.
 pub fn command(arguments: &Arguments, options: &ExportOptions) -> anyhow::Result<Done> {
     let settings = settings(arguments)?;
-    let records = Reader::open(&settings.campaign.directory)?.records()?;
+    let reader = Reader::open(&settings.campaign.directory)?;
+    let records = Records {
+        records: reader.records()?,
+        graphs: reader.graphs()?,
+    };
     match (&options.out, options.format) {
         (None, ExportFormat::Parquet) => {
             return Err(InputError::new("Parquet is not text; say where it goes")
@@ -44,21 +49,39 @@ pub fn command(arguments: &Arguments, options: &ExportOptions) -> anyhow::Result
                 write(&mut writer, &records, format)?;
                 writer.flush()?;
             }
-            eprintln!("{} records in {}", records.len(), Path::display(out));
+            eprintln!(
+                "{} records in {}",
+                records.records.len(),
+                Path::display(out)
+            );
         }
     }
     Ok(Done::Success)
 }
 
-fn write(
-    writer: &mut dyn Write,
-    records: &[ExperimentRecord],
-    format: ExportFormat,
-) -> anyhow::Result<()> {
+/// All experiments, and the graphs that some of their configurations name.
+struct Records {
+    records: Vec<ExperimentRecord>,
+    graphs: BTreeMap<String, Graph>,
+}
+
+impl Records {
+    /// The graph that a configuration names.
+    fn graph(&self, record: &ExperimentRecord) -> Option<&Graph> {
+        let mut texts = record.config.values.values().filter_map(Value::as_text);
+        texts.find_map(|text| self.graphs.get(text))
+    }
+}
+
+fn write(writer: &mut dyn Write, records: &Records, format: ExportFormat) -> anyhow::Result<()> {
     match format {
         ExportFormat::Jsonl => {
-            for record in records {
-                serde_json::to_writer(&mut *writer, &line(record))?;
+            for record in &records.records {
+                let mut line = line(record);
+                if let Some(graph) = records.graph(record) {
+                    line["encoder_graph"] = json!(graph);
+                }
+                serde_json::to_writer(&mut *writer, &line)?;
                 writer.write_all(b"\n")?;
             }
         }
@@ -66,7 +89,7 @@ fn write(
             let table = Table::of(records);
             let mut csv = csv::Writer::from_writer(writer);
             csv.write_record(table.0.iter().map(|(name, _)| name))?;
-            for row in 0..records.len() {
+            for row in 0..records.records.len() {
                 csv.write_record(table.0.iter().map(|(_, column)| column.text(row)))?;
             }
             csv.flush()?;
@@ -123,7 +146,8 @@ impl Column {
 struct Table(Vec<(String, Column)>);
 
 impl Table {
-    fn of(records: &[ExperimentRecord]) -> Self {
+    fn of(all: &Records) -> Self {
+        let records = all.records.as_slice();
         let text = |name: &str, get: &dyn Fn(&ExperimentRecord) -> Option<String>| {
             (
                 name.to_owned(),
@@ -189,6 +213,11 @@ impl Table {
             text("finished_at", &|r| r.finished_at_ms.map(timestamp)),
             float("train_seconds", &|r| r.train_seconds),
         ]);
+        if !all.graphs.is_empty() {
+            columns.push(text("encoder_graph", &|r| {
+                all.graph(r).map(|graph| json!(graph).to_string())
+            }));
+        }
         Self(columns)
     }
 }
@@ -211,7 +240,7 @@ fn dimension(name: &str, records: &[ExperimentRecord]) -> (String, Column) {
     (format!("config.{name}"), column)
 }
 
-fn parquet(file: File, records: &[ExperimentRecord]) -> anyhow::Result<()> {
+fn parquet(file: File, records: &Records) -> anyhow::Result<()> {
     let table = Table::of(records);
     let fields = table
         .0

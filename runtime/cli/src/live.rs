@@ -266,13 +266,20 @@ fn best(view: &View, goal: &Goal, space: &Space) -> String {
     } else {
         String::new()
     };
+    let tried = figures.cells.iter();
+    let graphs = tried.filter(|cell| space.is_graph_cell(&cell.cell)).count();
+    let beyond = if graphs > 0 {
+        format!(" and {graphs} with graphs")
+    } else {
+        String::new()
+    };
     match &figures.best {
         Some(best) => format!(
-            "best {} {:.4} ({})  {} of {} cells tried{failed}{rejected}",
+            "best {} {:.4} ({})  {} of {} cells tried{beyond}{failed}{rejected}",
             goal.objective,
             best.objective,
             best.id,
-            figures.cells.len(),
+            figures.cells.len() - graphs,
             cells(space, &figures.cell_dimensions),
         ),
         None => format!("no result yet{failed}{rejected}"),

@@ -10,11 +10,13 @@ mod data;
 mod export;
 mod live;
 mod outcome;
+mod plugin;
 mod prepare;
 mod report;
 mod run;
 mod simulate;
 mod status;
+mod verify;
 mod worker;
 
 use std::process::ExitCode;
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Some(Command::Bench(options)) => bench::command(options),
         Some(Command::Agent(command)) => agent::command(&arguments, command),
         Some(Command::Data(command)) => data::command(command),
+        Some(Command::Plugin(command)) => plugin::command(command),
         Some(Command::Worker) => worker::command(),
     };
     outcome::exit_code(result)

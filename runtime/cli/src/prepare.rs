@@ -1,21 +1,21 @@
 //! From a campaign file to everything a run needs, verified before anything is written.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use orze_actors::agent::Model;
 use orze_actors::devices::{self, Machine, SlotPlan};
+use orze_actors::equipment::{Equipment, equip};
 use orze_campaign::protocol::TrainerSpec;
 use orze_campaign::settings::{AgentKind, Auto, ResearcherSettings, TrainerKind};
-use orze_campaign::{Configuration, Failure, FailureKind, InputError, Settings, Space};
+use orze_campaign::{InputError, Settings, Space};
 use orze_ledger::{Identity, LedgerSettings};
-use orze_search::{Diversity, PolicyKind};
+use orze_search::PolicyKind;
 use orze_train::pack::{Pack, PackSummary};
-use orze_train::recipe::Recipe;
 use orze_train::surrogate::Surrogate;
 
 use crate::arguments::Arguments;
+use crate::verify::{verify_data, verify_pack, verify_surrogate};
 
 /// A verified campaign.
 #[derive(Debug)]
@@ -24,6 +24,10 @@ pub struct Prepared {
     pub settings: Settings,
     /// The search space.
     pub space: Arc<Space>,
+    /// The plugins, and what the task says of itself.
+    pub equipment: Equipment,
+    /// What the encoders of the space are, where the trainer builds any.
+    pub encoders: Option<String>,
     /// What the trainer trains on.
     pub data: Data,
     /// Where experiments will run.
@@ -102,17 +106,27 @@ pub fn prepare(arguments: &Arguments) -> Result<Prepared, InputError> {
             missing_keys.push(own_file(error));
         }
     }
-    let space = Arc::new(Space::read(&settings.space.file)?);
-    Diversity::new(Arc::clone(&space), &settings.diversity).map_err(in_file)?;
     let slots =
         devices::plan(&settings.slots, Machine::find(cfg!(feature = "cuda"))).map_err(in_file)?;
-    let data = match settings
+    let source = match settings
         .trainer_spec("cpu".to_owned(), 1)
         .map_err(in_file)?
     {
         TrainerSpec::Candle { data, .. } => {
             let pack = Pack::open(&data)?;
-            verify_pack(&settings, &space, &pack)?;
+            let summary = PackSummary::of(&pack)?;
+            Source::Pack(Box::new(pack), Box::new(summary))
+        }
+        TrainerSpec::Surrogate { file, .. } => Source::Surrogate(Surrogate::open(&file, 0.0, 0.0)?),
+    };
+    let equipment = equip(&settings, file, source.frames())?;
+    let space = Arc::clone(&equipment.space);
+    let (data, encoders) = match source {
+        Source::Pack(pack, summary) => {
+            if let Some(task) = &equipment.task {
+                verify_data(task, &pack)?;
+            }
+            let encoders = verify_pack(&settings, &equipment, &pack)?;
             if let Some(backbone) = settings
                 .task
                 .as_ref()
@@ -125,12 +139,11 @@ pub fn prepare(arguments: &Arguments) -> Result<Prepared, InputError> {
                     .hint_nearest(backbone, names.map(|entry| entry.name.as_str()));
                 return Err(in_file(error));
             }
-            Data::Pack(Box::new(PackSummary::of(&pack)?))
+            (Data::Pack(summary), Some(encoders))
         }
-        TrainerSpec::Surrogate { file, .. } => {
-            let surrogate = Surrogate::open(&file, 0.0, 0.0)?;
+        Source::Surrogate(surrogate) => {
             verify_surrogate(&settings, &space, &surrogate)?;
-            Data::Surrogate(surrogate.digest().to_owned())
+            (Data::Surrogate(surrogate.digest().to_owned()), None)
         }
     };
     let budget = &settings.campaign.budget;
@@ -145,6 +158,8 @@ pub fn prepare(arguments: &Arguments) -> Result<Prepared, InputError> {
     Ok(Prepared {
         settings,
         space,
+        equipment,
+        encoders,
         data,
         slots,
         experiments,
@@ -186,56 +201,23 @@ fn verify_researcher(
     )
 }
 
-/// Every value of every dimension must be one that the trainer consumes.
-fn verify_pack(settings: &Settings, space: &Space, pack: &Pack) -> Result<(), InputError> {
-    for probe in space.probes() {
-        let (recipe, _) = Recipe::read(&space.complete(&probe))
-            .map_err(|failure| refused(settings, &probe, &failure))?;
-        // Several backbones joined by `+` are concatenated.
-        for name in recipe.backbone.split('+') {
-            let backbones = &pack.manifest().backbones;
-            if backbones.iter().any(|entry| entry.name == name) {
-                continue;
-            }
-            return Err(InputError::new(format!(
-                "`{name}` is no backbone of the pack {}",
-                pack.folder().display()
-            ))
-            .in_file(&settings.space.file)
-            .at_key("backbone")
-            .hint_nearest(name, backbones.iter().map(|entry| entry.name.as_str())));
-        }
-    }
-    Ok(())
+/// What results come from, opened.
+enum Source {
+    Pack(Box<Pack>, Box<PackSummary>),
+    Surrogate(Surrogate),
 }
 
-fn verify_surrogate(
-    settings: &Settings,
-    space: &Space,
-    surrogate: &Surrogate,
-) -> Result<(), InputError> {
-    if surrogate.is_table() {
-        return Ok(());
+impl Source {
+    /// Frames of the longest clip; 1 where there are no clips.
+    fn frames(&self) -> u32 {
+        let longest = match self {
+            Self::Pack(_, summary) => summary.backbones.iter().map(|b| b.longest).max(),
+            Self::Surrogate(_) => None,
+        };
+        longest
+            .and_then(|frames| u32::try_from(frames).ok())
+            .unwrap_or(1)
     }
-    for probe in space.probes() {
-        surrogate
-            .evaluate(&space.complete(&probe), 0)
-            .map_err(|failure| refused(settings, &probe, &failure))?;
-    }
-    Ok(())
-}
-
-fn refused(settings: &Settings, probe: &Configuration, failure: &Failure) -> InputError {
-    let what = match failure.kind {
-        FailureKind::BadConfiguration => failure.message.clone(),
-        _ => failure.to_string(),
-    };
-    InputError::new(format!(
-        "the {} trainer refuses a configuration of this space: {what}",
-        trainer_name(settings)
-    ))
-    .in_file(&settings.space.file)
-    .hint(format!("for example: {probe}"))
 }
 
 /// The name of the trainer as records carry it.
@@ -250,15 +232,18 @@ impl Prepared {
     /// How the ledger is opened.
     pub fn ledger_settings(&self) -> LedgerSettings {
         let data = self.data.digest().to_owned();
+        let mut digests = self.equipment.digests.clone();
+        digests.insert("data".to_owned(), data.clone());
         LedgerSettings {
             identity: Identity {
                 campaign: self.settings.campaign.name.clone(),
                 space: self.space.digest(),
                 trainer: trainer_name(&self.settings).to_owned(),
                 data: data.clone(),
+                encoders: self.encoders.clone(),
                 objective: self.settings.trainer.objective.clone(),
             },
-            digests: BTreeMap::from([("data".to_owned(), data)]),
+            digests,
             attempts: self.settings.healing.attempts,
         }
     }

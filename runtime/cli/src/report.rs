@@ -121,10 +121,10 @@ fn measured_baseline(prepared: &Prepared) -> Result<Option<Baseline>, InputError
     let Some(task) = &prepared.settings.task else {
         return Ok(None);
     };
-    let Some(backbone) = &task.baseline_backbone else {
+    let (Some(backbone), Some(data)) = (&task.baseline_backbone, &task.data) else {
         return Ok(None);
     };
-    let measured = baseline(&Pack::open(&task.data)?, backbone)?;
+    let measured = baseline(&Pack::open(data)?, backbone)?;
     Ok(Some(Baseline {
         label: format!("logistic regression on pooled statistics of `{backbone}`, validation AP"),
         value: measured.validation_ap,

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use orze_actors::campaign::CampaignMessage;
 use orze_actors::devices::queue_capacity;
 use orze_actors::directory::Directory;
+use orze_actors::graphs::Graphs;
 use orze_actors::restart::RestartPolicy;
 use orze_actors::{Campaign, Context, Ending, StopReason, View, process};
 use orze_campaign::Status;
@@ -69,7 +70,10 @@ pub fn campaign(prepared: &Prepared, screen: &Screen) -> anyhow::Result<Ending> 
         prepared.ledger_settings(),
         orze_actors::context::now_ms(),
     )?;
-    let counts = Reader::open(folder)?.counts()?;
+    let (counts, graphs) = {
+        let reader = Reader::open(folder)?;
+        (reader.counts()?, reader.graphs()?)
+    };
     let count = |status| counts.get(&status).copied().unwrap_or(0);
     let before = count(Status::Completed) + count(Status::Failed);
     if !counts.is_empty() {
@@ -99,6 +103,8 @@ pub fn campaign(prepared: &Prepared, screen: &Screen) -> anyhow::Result<Ending> 
         let context = Arc::new(Context {
             settings: settings.clone(),
             space: Arc::clone(&prepared.space),
+            plugins: Arc::clone(&prepared.equipment.plugins),
+            graphs: Graphs::new(prepared.equipment.plugins.encoders.budget(), graphs),
             experiments: prepared.experiments,
             slots: prepared.slots.clone(),
             queue_capacity: queue_capacity(settings.slots.queue, prepared.slots.len()),

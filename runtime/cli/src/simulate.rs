@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use orze_actors::equipment::space_of;
 use orze_campaign::protocol::TrainerSpec;
-use orze_campaign::{Configuration, InputError, Space};
+use orze_campaign::{Configuration, InputError};
 use orze_search::{PolicyKind, simulate, summarise};
 use orze_train::surrogate::Surrogate;
 
@@ -25,7 +26,7 @@ pub fn command(arguments: &Arguments, options: &SimulateOptions) -> anyhow::Resu
                 .into(),
         );
     };
-    let space = Arc::new(Space::read(&settings.space.file)?);
+    let space = Arc::new(space_of(&settings, campaign_file(arguments)?)?);
     let surrogate = Surrogate::open(&file, 0.0, noise_sd)?;
     // Refused configurations would silently count as failures.
     for probe in space.probes() {

@@ -1,21 +1,22 @@
 //! `orze-runtime status`: where a campaign stands, read beside a running one.
 
+use orze_actors::equipment::space_of;
 use orze_analytics::leaderboard;
-use orze_campaign::{ExperimentRecord, Space, Status};
+use orze_campaign::{ExperimentRecord, Status};
 use orze_ledger::Reader;
 use serde_json::json;
 
 use crate::arguments::{Arguments, StatusOptions};
 use crate::live::duration;
 use crate::outcome::Done;
-use crate::prepare::settings;
+use crate::prepare::{campaign_file, settings};
 use crate::report::{median, timestamp};
 
 /// Prints the state of the campaign.
 pub fn command(arguments: &Arguments, options: &StatusOptions) -> anyhow::Result<Done> {
     let settings = settings(arguments)?;
     let folder = &settings.campaign.directory;
-    let space = Space::read(&settings.space.file)?;
+    let space = space_of(&settings, campaign_file(arguments)?)?;
     let reader = Reader::open(folder)?;
     let records = reader.records()?;
     let rejections = reader.rejections()?;

@@ -1,5 +1,8 @@
 //! What is written into the ledger, and the news of it.
 
+use std::sync::Arc;
+
+use orze_campaign::graph::Graph;
 use orze_campaign::{
     Configuration, Disposition, ExperimentId, ExperimentRecord, Origin, Outcome, Priority,
 };
@@ -27,6 +30,8 @@ pub struct NewExperiment {
     pub seed: u64,
     /// Why its author proposed it.
     pub rationale: Option<String>,
+    /// The graph whose name the configuration holds; written with the experiment, once a name.
+    pub graph: Option<Arc<Graph>>,
 }
 
 /// Why a proposal was not admitted.
@@ -37,8 +42,12 @@ pub enum RejectionKind {
     Schema,
     /// Near-identical to an experiment that exists.
     Duplicate,
+    /// The task has a rule against it, or its encoder can't be built.
+    Rule,
     /// The cycle's ideas together are not diverse enough, or this one is banned for now.
     Diversity,
+    /// A plugin failed, so that it could not be checked.
+    PluginFault,
 }
 
 impl RejectionKind {
@@ -47,7 +56,9 @@ impl RejectionKind {
         match self {
             Self::Schema => "schema",
             Self::Duplicate => "duplicate",
+            Self::Rule => "rule",
             Self::Diversity => "diversity",
+            Self::PluginFault => "plugin_fault",
         }
     }
 }

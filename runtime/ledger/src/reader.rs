@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use orze_campaign::graph::Graph;
 use orze_campaign::{ExperimentId, ExperimentRecord, InputError, Status};
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
@@ -245,6 +246,24 @@ impl Reader {
             ));
         }
         Ok(events)
+    }
+
+    /// The graphs of all experiments that brought one, by name.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn graphs(&self) -> Result<BTreeMap<String, Graph>, LedgerError> {
+        // A ledger that no newer run has opened yet.
+        if !self.connection.table_exists(None, "graphs")? {
+            return Ok(BTreeMap::new());
+        }
+        let mut statement = self.connection.prepare("SELECT name, body FROM graphs")?;
+        let mut rows = statement.query([])?;
+        let mut graphs = BTreeMap::new();
+        while let Some(row) = rows.next()? {
+            graphs.insert(row.get("name")?, json(row, "body")?);
+        }
+        Ok(graphs)
     }
 
     /// What the calls of each researcher came to, by name.

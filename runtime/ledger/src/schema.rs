@@ -95,6 +95,12 @@ CREATE TABLE calls (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX calls_by_researcher ON calls (researcher, cycle);
 ",
+    "
+CREATE TABLE graphs (
+    name TEXT PRIMARY KEY,
+    body TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// What a ledger belongs to. A ledger of another campaign, space or data set is refused.
@@ -108,19 +114,24 @@ pub struct Identity {
     pub trainer: String,
     /// Digest of the data, or of the surrogate's file.
     pub data: String,
+    /// Digest of the graphs of the space's encoders, where the trainer builds any.
+    pub encoders: Option<String>,
     /// The value that ranks.
     pub objective: String,
 }
 
 impl Identity {
-    fn pairs(&self) -> [(&'static str, &str); 5] {
+    fn pairs(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let encoders = self.encoders.as_deref();
         [
-            ("campaign", &self.campaign),
+            ("campaign", self.campaign.as_str()),
             ("space", &self.space),
             ("trainer", &self.trainer),
             ("data", &self.data),
             ("objective", &self.objective),
         ]
+        .into_iter()
+        .chain(encoders.map(|digest| ("encoders", digest)))
     }
 
     /// Refuses a ledger that belongs to something else; a new one has no identity yet.
@@ -129,8 +140,14 @@ impl Identity {
             let theirs: Option<String> = meta(connection, key)?;
             match theirs {
                 Some(theirs) if theirs != ours => {
+                    let other = match key {
+                        "encoders" => {
+                            "has encoders of other graphs under the same names".to_owned()
+                        }
+                        key => format!("belongs to another {key}"),
+                    };
                     return Err(InputError::new(format!(
-                        "belongs to another {key}: it says `{theirs}`, this campaign `{ours}`"
+                        "{other}: it says `{theirs}`, this campaign `{ours}`"
                     ))
                     .in_file(folder.join(LEDGER_FILE))
                     .hint(

@@ -1,5 +1,7 @@
 //! The writes of one transaction: each entry as an event and its projection.
 
+use orze_campaign::graph::Graph;
+use orze_campaign::idea::encoder;
 use orze_campaign::{Disposition, ExperimentId, ExperimentRecord, Outcome, Status};
 use rusqlite::{OptionalExtension, Transaction};
 use serde_json::json;
@@ -66,6 +68,9 @@ impl Writer<'_> {
     }
 
     fn admit(&self, new: &NewExperiment) -> Result<News, LedgerError> {
+        if let Some(graph) = &new.graph {
+            self.graph(graph)?;
+        }
         let changed = self
             .transaction
             .prepare_cached(
@@ -105,6 +110,16 @@ impl Writer<'_> {
             )?;
         }
         Ok(News::Admitted(Box::new(record)))
+    }
+
+    /// Under the name of its content: one that is there already is the same.
+    fn graph(&self, graph: &Graph) -> Result<(), LedgerError> {
+        self.transaction
+            .prepare_cached(
+                "INSERT INTO graphs (name, body) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+            )?
+            .execute((encoder::name(graph), text(graph)?))?;
+        Ok(())
     }
 
     fn reject(&self, rejection: &Rejection) -> Result<News, LedgerError> {

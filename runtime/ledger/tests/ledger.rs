@@ -21,6 +21,7 @@ fn settings() -> LedgerSettings {
             space: "s1".into(),
             trainer: "surrogate".into(),
             data: "d1".into(),
+            encoders: None,
             objective: "objective".into(),
         },
         digests: BTreeMap::from([("data".into(), "d1".into())]),
@@ -43,6 +44,7 @@ fn idea(key: &str) -> Entry {
         configuration: Configuration::default().with("lr", 1e-3).with("x", key),
         seed: 5,
         rationale: Some("why".to_owned()),
+        graph: None,
     })
 }
 

@@ -22,12 +22,14 @@ mod pairs;
 mod pieces;
 mod regions;
 
+use orze_campaign::graph::GraphBudget;
+use orze_campaign::idea::encoder;
 use orze_campaign::{Idea, Point, RejectedIdea, Space};
 
 use crate::wire::StopReason;
 use pieces::{Keys, Piece};
 
-/// Bytes of one idea at most; a full one of the paper's space takes about 500.
+/// Bytes of one idea at most, without a graph; a full one of the paper's space takes about 500.
 const IDEA_BYTES: usize = 16 * 1024;
 
 /// Ideas that are looked at in one answer, whatever is wrong with them; the rest is surplus.
@@ -43,6 +45,8 @@ pub struct AnswerLimits {
     /// Ideas of one answer repeat each other when all discrete dimensions are equal and no
     /// continuous one differs by as much as this share of its range.
     pub epsilon: f64,
+    /// What a graph may cost; without it graphs are read, and not checked.
+    pub graphs: Option<GraphBudget>,
 }
 
 impl Default for AnswerLimits {
@@ -53,6 +57,7 @@ impl Default for AnswerLimits {
             ideas: 5,
             bytes: 256 * 1024,
             epsilon: 0.02,
+            graphs: None,
         }
     }
 }
@@ -215,18 +220,21 @@ impl Reader<'_> {
 
     fn piece(&mut self, index: usize, piece: &Piece, is_cut: bool) {
         let position = format!("idea {}", index + 1);
-        if piece.text.len() > IDEA_BYTES {
+        let graph = self.space.graphs.map_or(0, |_| encoder::LONGEST);
+        let limit = IDEA_BYTES + graph;
+        if piece.text.len() > limit {
             self.answer.rejected.push(RejectedIdea {
                 name: position,
                 reasons: vec![format!(
-                    "has {} bytes; an idea may have {IDEA_BYTES}",
+                    "has {} bytes; an idea may have {limit}",
                     piece.text.len()
                 )],
             });
             return;
         }
         let entries = entries::read(piece, self.keys);
-        let mut checked = check::check(position, entries, self.space, self.keys);
+        let mut checked =
+            check::check(position, entries, self.space, self.keys, self.limits.graphs);
         if is_cut && !piece.is_ended {
             // What is wrong with half an idea tells its author nothing.
             checked.reasons = vec![
@@ -257,10 +265,15 @@ impl Reader<'_> {
     /// Why an idea repeats one that was taken before it.
     fn twin(&self, checked: &check::Checked) -> Option<String> {
         let point = checked.point.as_ref()?;
+        let graph = self.space.graph_name(&checked.idea.configuration);
         let of = self
             .points
             .iter()
-            .position(|other| repeats(other, point, self.space, self.limits.epsilon))?;
+            .zip(&self.answer.ideas)
+            .position(|(other, idea)| {
+                self.space.graph_name(&idea.configuration) == graph
+                    && repeats(other, point, self.space, self.limits.epsilon)
+            })?;
         let other = &self.answer.ideas[of];
         let differing: Vec<&str> = other
             .configuration

@@ -7,12 +7,14 @@
 
 mod distribution;
 mod example;
+mod graphs;
 mod sections;
 mod template;
 pub(crate) mod untrusted;
 
 use std::ops::RangeInclusive;
 
+use orze_campaign::graph::GraphBudget;
 use orze_campaign::{Configuration, ExperimentId, FailureKind, Priority, RejectedIdea, Space};
 
 pub use distribution::{ChoiceCounts, Distribution};
@@ -53,6 +55,8 @@ pub struct Brief<'a> {
     pub budget: BudgetLeft,
     /// How many ideas are wanted.
     pub wanted: RangeInclusive<usize>,
+    /// What a graph of an encoder may cost; said where the space takes one.
+    pub graph_budget: Option<GraphBudget>,
 }
 
 /// A row of the leaderboard.
@@ -138,7 +142,10 @@ pub fn render(templates: &Templates, brief: &Brief<'_>, limit_tokens: usize) -> 
     let system = templates.system(|name| match name {
         "objective" => one_line(brief.objective, 80),
         "rules" => or_none(lines(brief.rules)),
-        "space" => crate::schema::describe_space(brief.space),
+        "space" => {
+            let graphs = graphs::describe(brief.space, brief.graph_budget);
+            crate::schema::describe_space(brief.space) + &graphs
+        }
         "data_rule" => DATA_RULE.to_owned(),
         "priorities" => Priority::NAMES.join(", "),
         "example" => format!("```yaml\n{}```", example::example(brief.space)),

@@ -3,7 +3,7 @@
 
 use std::ops::RangeInclusive;
 
-use orze_campaign::{Dimension, Domain, Priority, Space};
+use orze_campaign::{Domain, Priority, Space};
 use serde_json::{Map, Value as Json, json};
 
 /// Which subset of JSON schema a provider understands.
@@ -32,10 +32,10 @@ pub fn answer_schema(
         "idea_name".to_owned(),
         json!({"type": "string", "description": "A short name that says what is tried."}),
     );
-    for dimension in &space.dimensions {
+    for (position, dimension) in space.dimensions.iter().enumerate() {
         properties.insert(
             dimension.name.clone(),
-            dimension_schema(space, dimension, dialect),
+            dimension_schema(space, position, dialect),
         );
         if dialect == SchemaDialect::Strict || dimension.conditions.is_empty() {
             required.push(&dimension.name);
@@ -70,7 +70,13 @@ pub fn answer_schema(
     })
 }
 
-fn dimension_schema(space: &Space, dimension: &Dimension, dialect: SchemaDialect) -> Json {
+/// What is said of the text that may stand in place of a name. A free map is beyond what strict
+/// schemas can say.
+const GRAPH: &str = "An encoder of your own: the YAML of a graph, a map with `nodes` and `output`, \
+                     or the name `graph-…` of one that was tried.";
+
+fn dimension_schema(space: &Space, position: usize, dialect: SchemaDialect) -> Json {
+    let dimension = &space.dimensions[position];
     let is_nullable = dialect == SchemaDialect::Strict && !dimension.conditions.is_empty();
     let kind = |name: &str| {
         if is_nullable {
@@ -88,6 +94,16 @@ fn dimension_schema(space: &Space, dimension: &Dimension, dialect: SchemaDialect
     let mut schema = Map::new();
     let mut notes = Vec::new();
     match &dimension.domain {
+        Domain::Categorical(names) if space.graphs == Some(position) => {
+            let mut alternatives = vec![
+                json!({"type": "string", "enum": names}),
+                json!({"type": "string", "description": GRAPH}),
+            ];
+            if is_nullable {
+                alternatives.push(json!({"type": "null"}));
+            }
+            schema.insert("anyOf".to_owned(), alternatives.into());
+        }
         Domain::Categorical(names) => {
             schema.insert("type".to_owned(), kind("string"));
             let names = names.iter().map(|name| json!(name)).collect();
@@ -123,11 +139,11 @@ fn dimension_schema(space: &Space, dimension: &Dimension, dialect: SchemaDialect
 /// The space in words for a prompt: one line a dimension with its values, scale and condition.
 pub fn describe_space(space: &Space) -> String {
     let mut text = String::new();
-    for dimension in &space.dimensions {
+    for (position, dimension) in space.dimensions.iter().enumerate() {
         text.push_str(&format!(
             "- {}: {}",
             dimension.name,
-            dimension.domain.describe()
+            space.describe_values(position)
         ));
         if !dimension.conditions.is_empty() {
             text.push_str(&format!(
@@ -199,6 +215,41 @@ dimensions:
         assert_eq!(
             properties["gamma"]["description"],
             "Has an effect only when loss is focal; otherwise leave it out."
+        );
+    }
+
+    #[test]
+    fn a_graph_is_a_text_of_its_own_only_where_the_space_takes_one() {
+        let open = SPACE.replace("[focal, bce]}", "[focal, bce], graphs: true}");
+        for dialect in [SchemaDialect::Plain, SchemaDialect::Strict] {
+            let space = Space::parse(&open).unwrap();
+            let schema = answer_schema(&space, &(3..=5), dialect);
+            let properties = &schema["properties"]["ideas"]["items"]["properties"];
+            let loss = &properties["loss"];
+            assert_eq!(loss["type"], Json::Null);
+            assert_eq!(loss["anyOf"].as_array().unwrap().len(), 2);
+            assert_eq!(loss["anyOf"][0]["enum"], json!(["focal", "bce"]));
+            assert_eq!(loss["anyOf"][1]["type"], "string");
+            assert_eq!(loss["anyOf"][1]["enum"], Json::Null);
+            // Everything else is as in the closed space.
+            for (key, value) in item(dialect)["properties"].as_object().unwrap() {
+                assert!(key == "loss" || properties[key] == *value, "{key}");
+            }
+        }
+        let hanging = SPACE.replace(
+            "batch: {group: train, choices: [16, 32]}",
+            "batch: {group: train, choices: [a, b], graphs: true, when: {loss: bce}}",
+        );
+        let hanging = hanging.replace(", when: {batch: 32}", "");
+        let space = Space::parse(&hanging).unwrap();
+        let schema = answer_schema(&space, &(3..=5), SchemaDialect::Strict);
+        let batch = &schema["properties"]["ideas"]["items"]["properties"]["batch"];
+        assert_eq!(batch["anyOf"][2], json!({"type": "null"}));
+        assert!(
+            batch["description"]
+                .as_str()
+                .unwrap()
+                .contains("only when loss is bce")
         );
     }
 

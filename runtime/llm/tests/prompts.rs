@@ -129,6 +129,7 @@ impl History {
                 usd: Some(3.5),
             },
             wanted: 3..=5,
+            graph_budget: None,
         };
         render(&Templates::built_in().unwrap(), &brief, limit)
     }
@@ -160,9 +161,38 @@ fn an_empty_history_reads_well_too() {
         insights: &[],
         budget: BudgetLeft::default(),
         wanted: 4..=4,
+        graph_budget: None,
     };
     let prompt = render(&Templates::built_in().unwrap(), &brief, ROOM);
     insta::assert_snapshot!("empty_prompt", prompt.user);
+}
+
+#[test]
+fn where_graphs_are_taken_the_prompt_says_how_to_write_one() {
+    let plain = History::of(2, "", "").render(ROOM);
+    let mut history = History::of(2, "", "");
+    history.space.graphs = history.space.position("temporal_encoder");
+    history.configurations[0] = history.configurations[0]
+        .clone()
+        .with("temporal_encoder", "graph-0123456789abcdef");
+    let open = history.render(ROOM);
+    assert!(!plain.system.contains("graph"), "{}", plain.system);
+    // The rest of the system part is what it was.
+    let start = open.system.find("\n### An encoder of your own").unwrap();
+    let end = open.system.find("\n## What you are shown").unwrap();
+    let rest = open.system[..start].to_owned() + &open.system[end..];
+    let also = "; a graph, as a map with `nodes` and `output`; the name of a graph";
+    assert_eq!(
+        rest.replace(also, "\n").replace("\n\n- loss", "\n- loss"),
+        plain.system
+    );
+    insta::assert_snapshot!("graphs", &open.system[start..end]);
+    assert!(
+        open.user.contains("| graph-0123456789abcdef |"),
+        "{}",
+        open.user
+    );
+    assert!(estimate_tokens(&open.system[start..end]) < 1_500);
 }
 
 #[test]

@@ -16,7 +16,6 @@
 
 pub mod credits;
 pub mod dedup;
-pub mod diversity;
 pub mod evolution;
 mod novelty;
 pub mod policy;
@@ -29,7 +28,6 @@ pub mod tpe;
 
 pub use credits::{CreditBook, ResearcherIndex, Settlement};
 pub use dedup::{DedupIndex, DedupMode, DedupSettings, Duplicate};
-pub use diversity::Diversity;
 pub use policy::{Observation, Policy, PolicyKind, Proposal, build, build_with};
 pub use queue::FairQueue;
 pub use simulate::{Summary, Trajectory, simulate, simulate_policy, summarise};

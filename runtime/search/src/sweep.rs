@@ -29,6 +29,17 @@ pub struct SweepVariant {
     pub rationale: String,
 }
 
+/// An experiment that variants are made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Base {
+    /// Which.
+    pub id: ExperimentId,
+    /// What it reached.
+    pub objective: f64,
+    /// Where it is.
+    pub point: Point,
+}
+
 /// Finds bases and yields their variants.
 #[derive(Debug, Clone)]
 pub struct Sweeper {
@@ -104,17 +115,9 @@ impl Sweeper {
         if !self.settings.enabled || self.finished.len() < self.settings.min_finished {
             return Vec::new();
         }
-        let mut variants = Vec::new();
         let most = room.min(self.quota());
-        while variants.len() < most {
-            if let Some(variant) = self.ready.pop_front() {
-                variants.push(variant);
-            } else if !self.begin_base() {
-                break;
-            }
-        }
-        self.made += variants.len();
-        variants
+        while self.ready.len() < most && self.begin_base() {}
+        self.ready(room)
     }
 
     /// Variants that the share still allows.
@@ -130,26 +133,77 @@ impl Sweeper {
 
     /// Makes the variants of the best base that was not swept; `false` when there is none.
     fn begin_base(&mut self) -> bool {
-        let Some((_, id, point)) = self
-            .leaders
-            .iter()
-            .find(|(_, id, _)| !self.swept.contains(id))
-        else {
+        let Some(id) = self.unswept() else {
             return false;
         };
-        let (id, base) = (*id, point.clone());
         self.swept.insert(id);
-        let mut variants: Vec<SweepVariant> = Vec::new();
-        // One step of each dimension before the second step of any.
+        self.supply(id, None);
+        true
+    }
+
+    /// The best base that was not swept.
+    fn unswept(&self) -> Option<ExperimentId> {
+        let mut leaders = self.leaders.iter().map(|(_, id, _)| *id);
+        leaders.find(|id| !self.swept.contains(id))
+    }
+
+    /// Takes the base that is due for a sweep, so that a task's plugin can make its variants
+    /// ([`Sweeper::supply`]); none while variants are ready, or when `next` would make none.
+    pub fn take_base(&mut self, room: usize) -> Option<Base> {
+        let due = self.settings.enabled && self.finished.len() >= self.settings.min_finished;
+        if !due || !self.ready.is_empty() || room.min(self.quota()) == 0 {
+            return None;
+        }
+        let id = self.unswept()?;
+        self.swept.insert(id);
+        let (objective, _, point) = self.leaders.iter().find(|(_, other, _)| *other == id)?;
+        Some(Base {
+            id,
+            objective: *objective,
+            point: point.clone(),
+        })
+    }
+
+    /// The variants of a base, most useful first: a task's own, or with `None` the grid. A base that
+    /// is no leader any more has no grid.
+    pub fn supply(&mut self, parent: ExperimentId, own: Option<Vec<Point>>) {
+        let mut variants: Vec<SweepVariant> = match own {
+            Some(points) => points
+                .into_iter()
+                .enumerate()
+                .map(|(number, point)| SweepVariant {
+                    parent,
+                    point,
+                    name: format!("sweep-{parent}-{}", number + 1),
+                    rationale: format!("a variant of experiment {parent} that the task suggests"),
+                })
+                .collect(),
+            None => self.grid(parent),
+        };
+        variants.truncate(self.settings.max_variants_per_base);
+        self.ready.extend(variants);
+    }
+
+    /// One step of each dimension before the second step of any.
+    fn grid(&self, parent: ExperimentId) -> Vec<SweepVariant> {
+        let mut variants = Vec::new();
+        let Some((.., base)) = self.leaders.iter().find(|(_, id, _)| *id == parent) else {
+            return variants;
+        };
         let most_steps = self.settings.factors.len().max(self.settings.steps.len());
         for number in 0..most_steps {
             for dimension in &self.dimensions {
-                variants.extend(self.variant(id, &base, *dimension, number));
+                variants.extend(self.variant(parent, base, *dimension, number));
             }
         }
-        variants.truncate(self.settings.max_variants_per_base);
-        self.ready = variants.into();
-        true
+        variants
+    }
+
+    /// Variants that are ready, up to `room`: [`Sweeper::next`] without beginning a base.
+    pub fn ready(&mut self, room: usize) -> Vec<SweepVariant> {
+        let most = room.min(self.quota()).min(self.ready.len());
+        self.made += most;
+        self.ready.drain(..most).collect()
     }
 
     /// The base with one coordinate changed; `None` where the dimension is not active, there is no
@@ -347,5 +401,39 @@ mod tests {
         };
         let error = Sweeper::new(space, settings).unwrap_err();
         assert_eq!(error.hint.as_deref(), Some("did you mean `learning_rate`?"));
+    }
+
+    #[test]
+    fn a_task_makes_the_variants_of_a_base_or_leaves_them_to_the_grid() {
+        let settings = SweepSettings {
+            max_share: 1.0,
+            max_variants_per_base: 2,
+            ..SweepSettings::default()
+        };
+        let (space, mut sweeper) = sweeper(CONDITIONAL, settings);
+        tell(&mut sweeper, &space, 0..20);
+        assert!(sweeper.take_base(8).is_none(), "too early");
+        tell(&mut sweeper, &space, 20..30);
+        assert!(sweeper.take_base(0).is_none(), "no room");
+        let base = sweeper.take_base(8).unwrap().id;
+        assert_eq!(base, ExperimentId(29), "the best");
+        assert!(sweeper.ready(8).is_empty(), "nothing was supplied yet");
+        let own: Vec<Point> = (100..103)
+            .map(|seed| sampling::uniform(&space, &mut ChaCha8Rng::seed_from_u64(seed)))
+            .collect();
+        sweeper.supply(base, Some(own.clone()));
+        assert!(sweeper.take_base(8).is_none(), "variants are ready");
+        let variants = sweeper.ready(1);
+        assert_eq!(space.decode(&variants[0].point), space.decode(&own[0]));
+        assert_eq!(sweeper.ready(8).len(), 1, "cut to two of a base");
+        let next = sweeper.take_base(8).unwrap().id;
+        assert_eq!(next, ExperimentId(28), "each base once");
+        sweeper.supply(next, None);
+        let grid = sweeper.ready(8);
+        assert_eq!(grid.len(), 2);
+        assert!(
+            grid.iter()
+                .all(|v| v.parent == next && v.name.contains('='))
+        );
     }
 }

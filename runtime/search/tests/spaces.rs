@@ -19,6 +19,32 @@ fn the_space_of_the_paper_has_108_000_cells() {
 }
 
 #[test]
+fn every_cell_of_the_second_task_has_a_mean() {
+    let space = read("fedex.yaml");
+    assert_eq!(space.discrete_cardinality(), 72_000);
+    let names = |key: &str| {
+        let Domain::Categorical(names) = &space.dimensions[space.position(key).unwrap()].domain
+        else {
+            panic!("{key} has no names");
+        };
+        names.clone()
+    };
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../configs/surrogates/fedex_cell_means.json");
+    let means: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    for backbone in names("backbone") {
+        for encoder in names("temporal_encoder") {
+            let mean = means["cells"][&backbone][&encoder].as_f64();
+            assert!(
+                mean.is_some_and(|mean| (0.0..=1.0).contains(&mean)),
+                "{backbone} {encoder}"
+            );
+        }
+    }
+}
+
+#[test]
 fn the_space_of_the_surrogate_is_that_of_its_file() {
     let space = read("surrogate.yaml");
     let file = objectives::surrogate_file();

@@ -14,7 +14,6 @@ use candle_core::Device;
 use orze_campaign::Configuration;
 use orze_train::baseline::baselines;
 use orze_train::dataset::Dataset;
-use orze_train::encoders;
 use orze_train::experiment::{ExperimentInput, run};
 
 const SEEDS: u64 = 3;
@@ -36,7 +35,7 @@ fn main() -> Anything<()> {
         print!("{:>24.3}", baseline.validation_ap);
     }
     println!();
-    for encoder in encoders::NAMES {
+    for encoder in orze_shipped::NAMES {
         print!("{encoder:<12}");
         for baseline in &baselines {
             let scores = (1..=SEEDS)
@@ -62,9 +61,11 @@ fn score(dataset: &Dataset, encoder: &str, backbone: &str, seed: u64, out: &Path
         .with("learning_rate", 3e-3)
         .with("batch_size", 32)
         .with("epochs", 15);
+    let spec = orze_shipped::spec(encoder, 32, 2, 4);
     let input = ExperimentInput {
         dataset,
         configuration: &configuration,
+        encoder: Some(&spec),
         seed,
         directory: out,
         evaluate_test: false,

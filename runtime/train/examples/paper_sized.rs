@@ -15,7 +15,6 @@ use std::time::Instant;
 
 use orze_campaign::Configuration;
 use orze_train::dataset::{self, Dataset};
-use orze_train::encoders;
 use orze_train::experiment::{ExperimentInput, run};
 use orze_train::pack::{BackboneSource, ImportRequest, Precision, import};
 use orze_train::threads::Threads;
@@ -41,7 +40,7 @@ fn main() -> Anything<()> {
         }
     }
     if chosen.is_empty() {
-        chosen = encoders::NAMES.to_vec();
+        chosen = orze_shipped::NAMES.to_vec();
     }
     let folder = tempfile::tempdir()?;
     let pack = noise(folder.path())?;
@@ -62,12 +61,14 @@ fn main() -> Anything<()> {
             .with("model_dim", 256)
             .with("layers", 4)
             .with("heads", 4);
+        let spec = orze_shipped::spec(encoder, 256, 4, 4);
         let mut seconds = [0.0; 2];
         for seconds in &mut seconds {
             let started = Instant::now();
             let input = ExperimentInput {
                 dataset: &dataset,
                 configuration: &configuration,
+                encoder: Some(&spec),
                 seed: 1,
                 directory: &folder.path().join("out"),
                 evaluate_test: false,

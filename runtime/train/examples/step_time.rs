@@ -15,7 +15,6 @@ use std::process::Command;
 use std::time::Instant;
 
 use candle_core::{DType, Device, Result, Tensor};
-use orze_train::encoders::{self, EncoderSize};
 use orze_train::features::Batch;
 use orze_train::loss::Loss;
 use orze_train::model::{Model, ModelConfig};
@@ -48,7 +47,7 @@ fn main() -> Anything<()> {
         ref chosen => ("1", chosen),
     };
     let chosen = if chosen.is_empty() {
-        &encoders::NAMES
+        &orze_shipped::NAMES
     } else {
         chosen
     };
@@ -72,13 +71,8 @@ fn measure(encoder: &str, threads: usize) -> Anything<()> {
     let mut parameters = Parameters::new(&Device::Cpu, ChaCha8Rng::seed_from_u64(1));
     let config = ModelConfig {
         inputs: INPUTS,
-        encoder: encoder.to_owned(),
+        encoder: orze_shipped::checked(encoder, 256, 4, 4),
         pooling: "attention".to_owned(),
-        size: EncoderSize {
-            dim: 256,
-            layers: 4,
-            heads: 4,
-        },
     };
     let model = Model::new(&mut parameters, &config)?;
     let variables = parameters.variables().map(|(_, variable)| variable.clone());

@@ -1,4 +1,4 @@
-//! The files of one attempt: `config.yaml`, `curve.jsonl`, `metrics.json`, `predictions.parquet`,
+//! The files of one attempt: `config.yaml`, `encoder.yaml`, `curve.jsonl`, `metrics.json`, `predictions.parquet`,
 //! `weights.safetensors`.
 
 use std::fs::File;
@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use orze_campaign::protocol::EncoderSpec;
 use orze_campaign::{Configuration, Failure, Metrics, yaml};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType};
 use parquet::errors::ParquetError;
@@ -52,13 +53,20 @@ pub struct Artifacts {
 }
 
 impl Artifacts {
-    /// Makes the folder and writes the effective configuration.
+    /// Makes the folder and writes the effective configuration and the graph of the encoder.
     ///
     /// # Errors
     /// A failure that names the file that can't be written.
-    pub fn begin(folder: &Path, effective: &Configuration) -> Result<Self, Failure> {
+    pub fn begin(
+        folder: &Path,
+        effective: &Configuration,
+        encoder: Option<&EncoderSpec>,
+    ) -> Result<Self, Failure> {
         std::fs::create_dir_all(folder).map_err(|e| fault::of_file(folder, e))?;
         write_configuration(folder, effective)?;
+        if let Some(encoder) = encoder {
+            write_encoder(folder, encoder)?;
+        }
         let file = folder.join("curve.jsonl");
         let curve = File::create(&file).map_err(|e| fault::of_file(&file, e))?;
         Ok(Self {
@@ -108,6 +116,17 @@ pub(crate) fn write_configuration(folder: &Path, effective: &Configuration) -> R
     let file = folder.join("config.yaml");
     let text = yaml::write(effective).map_err(|e| fault::of_file(&file, e))?;
     std::fs::write(&file, text).map_err(|e| fault::of_file(&file, e))
+}
+
+/// Writes `encoder.yaml`: the graph, and where it came from as a comment.
+fn write_encoder(folder: &Path, encoder: &EncoderSpec) -> Result<(), Failure> {
+    let file = folder.join("encoder.yaml");
+    let graph = encoder.graph.to_yaml();
+    let graph = graph.map_err(|e| fault::of_file(&file, e))?;
+    let digest = encoder.graph.digest();
+    let origin = format!("{} of {}, graph {digest}", encoder.name, encoder.source);
+    let origin = origin.replace(char::is_control, " ");
+    std::fs::write(&file, format!("# {origin}\n{graph}")).map_err(|e| fault::of_file(&file, e))
 }
 
 /// Writes `metrics.json`.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use candle_core::Tensor;
+use orze_campaign::protocol::EncoderSpec;
 use orze_campaign::{Configuration, Failure, FailureKind, Metrics};
 
 use crate::artifacts::{Artifacts, CurvePoint};
@@ -21,6 +22,8 @@ pub struct ExperimentInput<'a> {
     pub dataset: &'a Dataset,
     /// The active dimensions and fixed keys.
     pub configuration: &'a Configuration,
+    /// The encoder that it names.
+    pub encoder: Option<&'a EncoderSpec>,
     /// Seed of everything random.
     pub seed: u64,
     /// The attempt's folder; it is made.
@@ -63,9 +66,9 @@ pub fn run(
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Completed, Failure> {
     let started = Instant::now();
-    let (recipe, effective) = Recipe::read(input.configuration)?;
+    let (recipe, effective) = Recipe::read(input.configuration, input.encoder)?;
     let features = input.dataset.features(&recipe.backbone)?;
-    let mut artifacts = Artifacts::begin(input.directory, &effective)?;
+    let mut artifacts = Artifacts::begin(input.directory, &effective, input.encoder)?;
     let mut training = Training::new(input, recipe, features)?;
 
     let mut best: Option<Best> = None;

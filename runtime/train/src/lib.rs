@@ -1,14 +1,14 @@
 //! Feature packs, encoders, losses, optimiser and one experiment, on candle.
 //!
 //! An experiment runs through [`experiment::run`]: a configuration read by the consuming reader,
-//! features of a [`pack`], a [`model`] of an [`encoders`] member and a pooling, a [`loss`], AdamW,
+//! features of a [`pack`], a [`model`] of an encoder graph ([`mod@encoder`]) and a pooling, a [`loss`], AdamW,
 //! validation each epoch through the same forward pass. [`recipe::Recipe`] lists every knob.
 
 pub mod artifacts;
 pub mod baseline;
 mod cell_means;
 pub mod dataset;
-pub mod encoders;
+pub mod encoder;
 pub mod evaluation;
 pub mod experiment;
 pub mod fault;

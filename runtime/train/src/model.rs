@@ -2,23 +2,23 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::encoders::{self, EncoderSize, TemporalEncoder};
+use orze_campaign::graph::CheckedGraph;
+
+use crate::encoder::{GraphEncoder, TemporalEncoder};
 use crate::layers::{Linear, Pooling};
 use crate::mask::Mask;
 use crate::parameters::Parameters;
 use crate::pass::Pass;
 
 /// What a model is made of; the names are those of configurations.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
     /// Width of the features.
     pub inputs: usize,
-    /// The encoder, one of [`encoders::NAMES`].
-    pub encoder: String,
+    /// The encoder.
+    pub encoder: CheckedGraph,
     /// The pooling, one of [`Pooling::NAMES`].
     pub pooling: String,
-    /// Size of the encoder.
-    pub size: EncoderSize,
 }
 
 /// Frozen features in, one logit a clip out.
@@ -34,17 +34,16 @@ impl Model {
     /// Builds the model and registers its parameters.
     ///
     /// # Errors
-    /// When a component of that name does not exist or the device has no memory left.
+    /// When the pooling does not exist or the device has no memory left.
     pub fn new(parameters: &mut Parameters, config: &ModelConfig) -> Result<Self> {
-        let missing =
-            |what: &str, name: &str| candle_core::Error::msg(format!("no {what} `{name}`"));
-        let dim = config.size.dim;
+        let missing = || candle_core::Error::msg(format!("no pooling `{}`", config.pooling));
+        let dim = config.encoder.dim() as usize;
         Ok(Self {
             projection: Linear::new(parameters, "projection", config.inputs, dim, true)?,
-            encoder: encoders::build(&config.encoder, parameters, config.size)?
-                .ok_or_else(|| missing("encoder", &config.encoder))?,
-            pooling: Pooling::new(parameters, &config.pooling, dim)?
-                .ok_or_else(|| missing("pooling", &config.pooling))?,
+            encoder: Box::new(parameters.scoped("encoder", |parameters| {
+                GraphEncoder::new(parameters, &config.encoder)
+            })?),
+            pooling: Pooling::new(parameters, &config.pooling, dim)?.ok_or_else(missing)?,
             head: Linear::new(parameters, "head", dim, 1, true)?,
         })
     }
@@ -85,19 +84,12 @@ mod tests {
 
     use super::*;
 
-    const SIZE: EncoderSize = EncoderSize {
-        dim: 8,
-        layers: 3,
-        heads: 2,
-    };
-
     fn model(encoder: &str, pooling: &str) -> Model {
         let mut parameters = Parameters::new(&Device::Cpu, ChaCha8Rng::seed_from_u64(7));
         let config = ModelConfig {
             inputs: 3,
-            encoder: encoder.to_owned(),
+            encoder: orze_shipped::checked(encoder, 8, 3, 2),
             pooling: pooling.to_owned(),
-            size: SIZE,
         };
         Model::new(&mut parameters, &config).unwrap()
     }
@@ -112,7 +104,7 @@ mod tests {
     #[test]
     fn padding_changes_no_score() {
         let lengths = [9, 4, 7, 1];
-        for encoder in encoders::NAMES {
+        for encoder in orze_shipped::NAMES {
             for pooling in Pooling::NAMES {
                 let model = model(encoder, pooling);
                 let pass = Pass::evaluation(1.0);
@@ -145,7 +137,7 @@ mod tests {
     fn every_component_gives_a_score_of_its_own() {
         let x = Tensor::from_vec(clip(9, 0.3), (1, 9, 3), &Device::Cpu).unwrap();
         let mut scores = Vec::new();
-        for encoder in encoders::NAMES {
+        for encoder in orze_shipped::NAMES {
             for pooling in Pooling::NAMES {
                 let score = model(encoder, pooling)
                     .forward(&x, None, &Pass::evaluation(1.0))

@@ -62,15 +62,24 @@ impl Parameters {
     /// When the device has no memory left.
     #[allow(clippy::cast_possible_truncation)]
     pub fn uniform(&mut self, name: &str, shape: &[usize], bound: f64) -> Result<Tensor> {
-        let (count, mut values) = self.room_for(name, shape)?;
-        values
-            .extend((0..count).map(|_| ((self.random.random::<f64>() * 2.0 - 1.0) * bound) as f32));
-        self.values(name, shape, values)
+        self.filled(name, shape, |_, random| {
+            ((random.random::<f64>() * 2.0 - 1.0) * bound) as f32
+        })
     }
 
-    /// A random number in `[0, 1)` for an initial value.
-    pub fn draw(&mut self) -> f64 {
-        self.random.random()
+    /// A variable whose entries are made one by one, from their index, row by row, and random numbers.
+    ///
+    /// # Errors
+    /// When the device has no memory left.
+    pub fn filled(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        mut entry: impl FnMut(usize, &mut ChaCha8Rng) -> f32,
+    ) -> Result<Tensor> {
+        let (count, mut values) = self.room_for(name, shape)?;
+        values.extend((0..count).map(|index| entry(index, &mut self.random)));
+        self.values(name, shape, values)
     }
 
     /// A variable that starts with one value everywhere.

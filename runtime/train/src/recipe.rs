@@ -1,9 +1,11 @@
 //! A configuration, read: every knob of one experiment. The table in [`Recipe`] is the trainer's
 //! whole vocabulary.
 
+use orze_campaign::graph::CheckedGraph;
+use orze_campaign::protocol::EncoderSpec;
 use orze_campaign::{Configuration, ConfigurationReader, Failure, FailureKind};
 
-use crate::encoders::{self, EncoderSize};
+use crate::encoder;
 use crate::layers::Pooling;
 use crate::loss::Loss;
 use crate::schedule::Schedule;
@@ -13,7 +15,7 @@ use crate::schedule::Schedule;
 /// | key | values | default |
 /// |---|---|---|
 /// | `backbone` | a map of the pack, or several joined by `+` | needed |
-/// | `temporal_encoder` | `zipformer`, `retnet`, `bimamba`, `hybrid`, `xlstm` | needed |
+/// | `temporal_encoder` | the encoder whose graph came with the experiment | needed |
 /// | `pooling` | `attention`, `mean`, `last`, `max` | needed |
 /// | `loss` | `focal`, `bce`, `label_smoothing` | needed |
 /// | `focal_gamma` (with `focal`) | ≥ 0 | 2 |
@@ -28,12 +30,13 @@ use crate::schedule::Schedule;
 /// | `oversampling` (times a positive appears) | ≥ 1 | 1 |
 /// | `mixup_alpha` | ≥ 0; 0 means off | 0 |
 /// | `feature_noise` (in deviations of a feature) | ≥ 0 | 0 |
-/// | `model_dim` | ≥ 1, a multiple of `heads` | 32 |
-/// | `layers` | ≥ 1 | 2 |
-/// | `heads` | ≥ 1 | 4 |
+/// | `model_dim` (width of the encoder) | ≥ 1 | 32 |
 /// | `dropout` | 0 to 1, below 1 | 0.1 |
 /// | `warmup_fraction` (of all steps) | 0 to 1 | 0.1 |
 /// | `gradient_clip` (global norm) | ≥ 0; 0 means off | 1 |
+///
+/// An encoder has keys of its own besides, such as `layers` and `heads`. Its graph was made with them,
+/// so they must have the values that the graph was made with ([`EncoderSpec::hyperparameters`]).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recipe {
     /// Name of the feature map, or names joined by [`crate::dataset::FUSION`].
@@ -62,8 +65,8 @@ pub struct Recipe {
     pub mixup_alpha: f64,
     /// Deviation of the noise on standardised features.
     pub feature_noise: f64,
-    /// Size of the encoder.
-    pub size: EncoderSize,
+    /// Its graph, for frames of the width `model_dim`.
+    pub encoder: CheckedGraph,
     /// Share of units dropped.
     pub dropout: f64,
     /// Share of the steps that warm up.
@@ -73,12 +76,40 @@ pub struct Recipe {
 }
 
 impl Recipe {
+    /// Every key of the trainer's own; an encoder's must be others.
+    pub const KEYS: [&'static str; 20] = [
+        "backbone",
+        "temporal_encoder",
+        "pooling",
+        "loss",
+        "focal_gamma",
+        "focal_alpha",
+        "label_smoothing",
+        "learning_rate",
+        "weight_decay",
+        "batch_size",
+        "scheduler",
+        "seq_len",
+        "epochs",
+        "oversampling",
+        "mixup_alpha",
+        "feature_noise",
+        "model_dim",
+        "dropout",
+        "warmup_fraction",
+        "gradient_clip",
+    ];
+
     /// Reads a configuration; also gives back the effective one, with defaults filled in.
     ///
     /// # Errors
     /// [`FailureKind::BadConfiguration`] that names the key: missing, of the wrong type, out of
-    /// range, naming a component that does not exist, or set and not used.
-    pub fn read(configuration: &Configuration) -> Result<(Self, Configuration), Failure> {
+    /// range, naming a component that does not exist, or set and not used; an encoder without a graph,
+    /// whose graph does not fit, or was made with other values.
+    pub fn read(
+        configuration: &Configuration,
+        encoder: Option<&EncoderSpec>,
+    ) -> Result<(Self, Configuration), Failure> {
         let reader = ConfigurationReader::new(configuration);
         let r = &reader;
         let at_least =
@@ -96,9 +127,10 @@ impl Recipe {
             _ => return Err(r.unknown("loss", &Loss::NAMES)),
         };
         let scheduler = r.text_or("scheduler", "cosine")?;
+        let (temporal_encoder, graph) = read_encoder(r, encoder)?;
         let recipe = Self {
             backbone: r.text("backbone")?.to_owned(),
-            temporal_encoder: name(r, "temporal_encoder", &encoders::NAMES)?.to_owned(),
+            temporal_encoder,
             pooling: name(r, "pooling", &Pooling::NAMES)?.to_owned(),
             loss,
             learning_rate: bounded(
@@ -116,23 +148,43 @@ impl Recipe {
             oversampling: at_least("oversampling", 1.0, 1.0)?,
             mixup_alpha: at_least("mixup_alpha", 0.0, 0.0)?,
             feature_noise: at_least("feature_noise", 0.0, 0.0)?,
-            size: EncoderSize {
-                dim: positive("model_dim", r.count_or("model_dim", 32)?)?,
-                layers: positive("layers", r.count_or("layers", 2)?)?,
-                heads: positive("heads", r.count_or("heads", 4)?)?,
-            },
+            encoder: graph,
             dropout: below_one("dropout", share("dropout", 0.1)?)?,
             warmup_fraction: share("warmup_fraction", 0.1)?,
             gradient_clip: at_least("gradient_clip", 1.0, 0.0)?,
         };
-        let EncoderSize { dim, heads, .. } = recipe.size;
-        if dim % heads != 0 {
-            return Err(bad(format!(
-                "model_dim: {dim} is not a multiple of heads ({heads})"
-            )));
-        }
         Ok((recipe, reader.finish()?))
     }
+}
+
+/// The encoder that the configuration names, and its graph.
+fn read_encoder(
+    r: &ConfigurationReader<'_>,
+    spec: Option<&EncoderSpec>,
+) -> Result<(String, CheckedGraph), Failure> {
+    let name = r.text("temporal_encoder")?;
+    let Some(spec) = spec else {
+        return Err(bad(format!(
+            "temporal_encoder: `{name}` came without its graph"
+        )));
+    };
+    if name != spec.name {
+        return Err(bad(format!(
+            "temporal_encoder: is `{name}`, but the graph that came with it is `{}`",
+            spec.name
+        )));
+    }
+    for (key, value) in &spec.hyperparameters {
+        r.made_with(key, value, &format!("the graph of `{name}`"))?;
+    }
+    let dim = positive("model_dim", r.count_or("model_dim", 32)?)?;
+    let dim = u32::try_from(dim).map_err(|_| bad(format!("model_dim: {dim} is too wide")))?;
+    let graph = spec.graph.check(dim, &encoder::BUDGET).map_err(|error| {
+        let hint = error.hint.iter().map(|hint| format!(" ({hint})"));
+        let hint: String = hint.collect();
+        bad(format!("temporal_encoder: `{name}`, {error}{hint}"))
+    })?;
+    Ok((name.to_owned(), graph))
 }
 
 fn bad(message: String) -> Failure {
@@ -194,16 +246,41 @@ mod tests {
             .with("epochs", 2)
     }
 
+    fn read(configuration: &Configuration) -> Result<(Recipe, Configuration), Failure> {
+        Recipe::read(
+            configuration,
+            Some(&orze_shipped::spec("zipformer", 32, 2, 4)),
+        )
+    }
+
     #[test]
     fn defaults_stand_in_the_effective_configuration() {
-        let (recipe, effective) = Recipe::read(&configuration()).unwrap();
-        assert_eq!(recipe.size.dim, 32);
+        let (recipe, effective) = read(&configuration()).unwrap();
+        assert_eq!(recipe.encoder.dim(), 32);
         assert_eq!(effective.text("scheduler"), Some("cosine"));
+        assert_eq!(effective.get("layers"), Some(&2.into()));
         assert!(
             effective.get("focal_gamma").is_none(),
             "has no effect under bce"
         );
-        assert_eq!(Recipe::read(&effective).unwrap().0, recipe);
+        assert_eq!(read(&effective).unwrap().0, recipe);
+    }
+
+    #[test]
+    fn the_list_of_keys_is_whole() {
+        let spec = orze_shipped::spec("zipformer", 32, 2, 4);
+        let mut found: Vec<String> = Vec::new();
+        for loss in Loss::NAMES {
+            let (_, effective) = read(&configuration().with("loss", loss)).unwrap();
+            found.extend(effective.values.into_keys());
+        }
+        let own = |key: &String| key == "model_dim" || !spec.hyperparameters.contains_key(key);
+        found.retain(own);
+        found.sort();
+        found.dedup();
+        let mut listed = Recipe::KEYS.map(str::to_owned);
+        listed.sort();
+        assert_eq!(found, listed);
     }
 
     #[test]
@@ -223,20 +300,39 @@ mod tests {
             (configuration().with("batch_size", 0.5), "batch_size"),
             (configuration().with("dropout", 1.0), "dropout"),
             (configuration().with("oversampling", 0.5), "oversampling"),
-            (configuration().with("heads", 5), "model_dim"),
+            (configuration().with("heads", 2), "made with 4"),
+            (configuration().with("model_dim", 64), "made with 32"),
         ];
         for (configuration, expected) in cases {
-            let failure = Recipe::read(&configuration).unwrap_err();
+            let failure = read(&configuration).unwrap_err();
             assert_eq!(failure.kind, FailureKind::BadConfiguration);
             assert!(failure.message.contains(expected), "{}", failure.message);
         }
         let mut missing = configuration();
         missing.values.remove("backbone");
-        assert!(
-            Recipe::read(&missing)
-                .unwrap_err()
-                .message
-                .contains("backbone")
-        );
+        let failure = read(&missing).unwrap_err();
+        assert!(failure.message.contains("backbone"), "{}", failure.message);
+        let failure = Recipe::read(&configuration(), None).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::BadConfiguration);
+        assert!(failure.message.contains("zipformer"), "{}", failure.message);
+    }
+
+    /// A key that only some encoders have is refused where the encoder at hand has it not.
+    #[test]
+    fn a_key_that_made_nothing_of_the_graph_is_refused() {
+        let mut spec = orze_shipped::spec("zipformer", 32, 2, 4);
+        spec.hyperparameters.remove("heads");
+        let failure = Recipe::read(&configuration().with("heads", 4), Some(&spec)).unwrap_err();
+        assert!(failure.message.contains("heads"), "{}", failure.message);
+    }
+
+    #[test]
+    fn a_graph_that_does_not_fit_is_refused_with_its_node() {
+        let mut spec = orze_shipped::spec("zipformer", 32, 2, 4);
+        spec.hyperparameters.clear();
+        let failure = Recipe::read(&configuration().with("model_dim", 16), Some(&spec));
+        let failure = failure.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::BadConfiguration);
+        assert!(failure.message.contains("node `0."), "{}", failure.message);
     }
 }

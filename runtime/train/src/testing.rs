@@ -5,6 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
+use orze_campaign::Configuration;
+use orze_campaign::protocol::EncoderSpec;
 use safetensors::{Dtype, serialize, tensor::TensorView};
 
 use crate::dataset::Dataset;
@@ -70,4 +72,14 @@ fn write_map(folder: &Path, name: &str, dim: usize) -> BackboneSource {
 /// The pack, opened on the CPU.
 pub fn dataset(folder: &Path) -> Dataset {
     Dataset::open(&write_pack(folder), Device::Cpu).unwrap()
+}
+
+/// The shipped encoder that a configuration names, of the size that it says.
+pub fn encoder(configuration: &Configuration) -> EncoderSpec {
+    let number = |key| {
+        let value = configuration.get(key).unwrap();
+        u32::try_from(value.as_f64().unwrap() as i64).unwrap()
+    };
+    let name = configuration.text("temporal_encoder").unwrap();
+    orze_shipped::spec(name, number("model_dim"), number("layers"), number("heads"))
 }

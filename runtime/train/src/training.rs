@@ -83,9 +83,8 @@ impl<'a> Training<'a> {
         }
         let config = ModelConfig {
             inputs: features.dim,
-            encoder: recipe.temporal_encoder.clone(),
+            encoder: recipe.encoder.clone(),
             pooling: recipe.pooling.clone(),
-            size: recipe.size,
         };
         let build = || {
             let model = Model::new(&mut parameters, &config)?;

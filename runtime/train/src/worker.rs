@@ -183,6 +183,7 @@ impl<W: Write> Worker<W> {
                 let input = ExperimentInput {
                     dataset,
                     configuration: &request.configuration,
+                    encoder: request.encoder.as_deref(),
                     seed: request.seed,
                     directory: &request.directory,
                     evaluate_test: request.evaluate_test,

@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use orze_campaign::{Configuration, Failure, FailureKind};
+use orze_campaign::protocol::EncoderSpec;
+use orze_campaign::{Configuration, Failure, FailureKind, Graph};
 use orze_train::dataset::Dataset;
 use orze_train::experiment::{Completed, ExperimentInput, Progress, run};
 use orze_train::threads::Threads;
@@ -35,15 +36,27 @@ fn train(configuration: &Configuration, seed: u64, folder: &Path) -> Result<Comp
     train_on(&dataset, configuration, seed, folder)
 }
 
+/// The shipped encoder that a configuration names, of the size that it says.
+fn shipped(configuration: &Configuration) -> EncoderSpec {
+    let number = |key| {
+        let value = configuration.get(key).unwrap();
+        value.as_f64().unwrap() as u32
+    };
+    let name = configuration.text("temporal_encoder").unwrap();
+    orze_shipped::spec(name, number("model_dim"), number("layers"), number("heads"))
+}
+
 fn train_on(
     dataset: &Dataset,
     configuration: &Configuration,
     seed: u64,
     folder: &Path,
 ) -> Result<Completed, Failure> {
+    let encoder = shipped(configuration);
     let input = ExperimentInput {
         dataset,
         configuration,
+        encoder: Some(&encoder),
         seed,
         directory: folder,
         evaluate_test: false,
@@ -53,7 +66,7 @@ fn train_on(
 
 #[test]
 fn the_same_seed_gives_the_same_metrics_bit_for_bit() {
-    for encoder in orze_train::encoders::NAMES {
+    for encoder in orze_shipped::NAMES {
         let configuration = small()
             .with("backbone", "raw+motion")
             .with("temporal_encoder", encoder)
@@ -169,6 +182,10 @@ fn a_finished_experiment_leaves_its_files() {
     let effective: Configuration = orze_campaign::yaml::parse(&read("config.yaml")).unwrap();
     assert_eq!(effective.text("scheduler"), Some("cosine"));
     assert!(read("metrics.json").contains("validation_ap"));
+    let encoder = read("encoder.yaml");
+    let spec = shipped(&small());
+    assert_eq!(Graph::parse_yaml(&encoder).unwrap(), spec.graph);
+    assert!(encoder.contains(&spec.graph.digest()), "{encoder}");
 
     use parquet::file::reader::{FileReader, SerializedFileReader};
     let file = std::fs::File::open(folder.path().join("predictions.parquet")).unwrap();
@@ -205,9 +222,11 @@ fn a_run_that_diverges_fails_at_once() {
         .with("epochs", 50);
     let dataset = Dataset::open(&pack(), Device::Cpu).unwrap();
     let mut epochs = 0;
+    let encoder = shipped(&configuration);
     let input = ExperimentInput {
         dataset: &dataset,
         configuration: &configuration,
+        encoder: Some(&encoder),
         seed: 1,
         directory: folder.path(),
         evaluate_test: false,
@@ -251,14 +270,96 @@ fn what_is_wrong_fails_before_anything_is_written() {
     }
 }
 
+/// Nobody has built this one: half of the channels through a causal convolution and retention, the
+/// other half at a third of the frame rate.
+const INVENTED: &str = "
+nodes:
+  - {name: norm, op: rms_norm}
+  - {name: early, op: slice, input: norm, width: 4}
+  - {name: late, op: slice, input: norm, start: 4, width: 4}
+  - {name: seen, op: convolution, input: early, kernel: 3, causal: true, out: 12}
+  - {op: gelu}
+  - {name: kept, op: retention, heads: 2, rates: [0.5, 0.9]}
+  - {name: coarse, op: downsample, input: late, factor: 3}
+  - {op: convolution, kernel: 3}
+  - {op: tanh}
+  - {name: fine, op: upsample, factor: 3}
+  - {name: both, op: concat, inputs: [kept, fine]}
+  - {op: dropout}
+  - {name: scale, op: parameter, shape: [8], initial: {uniform: 0.5}}
+  - {name: branch, op: multiply, inputs: [n12, scale]}
+  - {op: add, inputs: [x, branch]}
+";
+
+#[test]
+fn an_encoder_invented_in_yaml_trains() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = Dataset::open(&pack(), Device::Cpu).unwrap();
+    let mut configuration = small().with("temporal_encoder", "invented");
+    configuration.values.remove("layers");
+    configuration.values.remove("heads");
+    let encoder = EncoderSpec {
+        name: "invented".to_owned(),
+        hyperparameters: std::collections::BTreeMap::new(),
+        graph: Graph::parse_yaml(INVENTED).unwrap(),
+        source: "idea".to_owned(),
+    };
+    let score = |name: &str, configuration: &Configuration| {
+        let input = ExperimentInput {
+            dataset: &dataset,
+            configuration,
+            encoder: Some(&encoder),
+            seed: 1,
+            directory: &folder.path().join(name),
+            evaluate_test: false,
+        };
+        let completed = run(&input, &mut |_| ControlFlow::Continue(())).unwrap();
+        completed.metrics.values
+    };
+    let one = score("one", &configuration);
+    let more = score("more", &configuration.clone().with("epochs", 8));
+    assert_ne!(one["validation_log_loss"], more["validation_log_loss"]);
+    let curve = std::fs::read_to_string(folder.path().join("more/curve.jsonl")).unwrap();
+    let losses = curve.lines().map(|line| {
+        let point: serde_json::Value = serde_json::from_str(line).unwrap();
+        point["train_loss"].as_f64().unwrap()
+    });
+    let losses: Vec<f64> = losses.collect();
+    assert!(losses[7] < 0.95 * losses[0], "{losses:?}");
+    assert!(more["validation_ap"] > 0.5, "{}", more["validation_ap"]);
+    let written = std::fs::read_to_string(folder.path().join("one/encoder.yaml")).unwrap();
+    assert!(
+        written.starts_with("# invented of idea, graph "),
+        "{written}"
+    );
+    assert_eq!(Graph::parse_yaml(&written).unwrap(), encoder.graph);
+    let file = folder.path().join("one/weights.safetensors");
+    let weights = candle_core::safetensors::load(file, &Device::Cpu).unwrap();
+    assert_eq!(weights["encoder.seen.weight"].dims(), [12, 4, 3]);
+    // A key that made nothing of this graph.
+    let input = ExperimentInput {
+        dataset: &dataset,
+        configuration: &configuration.with("layers", 2),
+        encoder: Some(&encoder),
+        seed: 1,
+        directory: &folder.path().join("refused"),
+        evaluate_test: false,
+    };
+    let failure = run(&input, &mut |_| ControlFlow::Continue(())).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::BadConfiguration);
+    assert!(failure.message.contains("layers"), "{failure}");
+}
+
 #[test]
 fn the_test_split_is_scored_only_when_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = Dataset::open(&pack(), Device::Cpu).unwrap();
     let configuration = small();
+    let encoder = shipped(&configuration);
     let input = ExperimentInput {
         dataset: &dataset,
         configuration: &configuration,
+        encoder: Some(&encoder),
         seed: 1,
         directory: folder.path(),
         evaluate_test: true,

@@ -8,14 +8,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
+use orze_campaign::graph::{Graph, GraphBudget};
+use orze_train::encoder::{GraphEncoder, TemporalEncoder};
 use orze_train::layers::{
-    AttentionPooling, BiMamba, BiasNorm, Bypass, DepthwiseConv1d, Downsample, LayerNorm, Linear,
-    MambaBlock, MultiHeadSelfAttention, MultiScaleRetention, mamba, mlstm, mlstm as mlstm_of,
-    retention, retention as retention_of, selective_scan, slstm, swoosh, swoosh_l, swoosh_r,
-    upsample,
+    AttentionPooling, BiasNorm, Bypass, DepthwiseConv1d, Downsample, LayerNorm, Linear, mamba,
+    mlstm, retention, slstm, swoosh, swoosh_l, swoosh_r, upsample,
 };
 use orze_train::loss::Loss;
 use orze_train::optimiser::{AdamW, AdamWConfig};
+use orze_train::pass::Pass;
 use orze_train::threads::Threads;
 use serde::Deserialize;
 use serde_json::Value;
@@ -86,23 +87,97 @@ enum Form {
     Composed,
 }
 
-fn mamba_block(t: &Tensors, scope: &str) -> MambaBlock {
-    let name = |name: &str| format!("{scope}{name}");
-    let get = |part: &str| t[&name(part)].as_tensor().clone();
-    let convolution = get("conv_weight");
-    MambaBlock {
-        input: linear(t, &name("in_proj"), None),
-        convolution: DepthwiseConv1d {
-            before: convolution.dims()[2] - 1,
-            weight: convolution,
-            bias: get("conv_bias"),
-        },
-        select: linear(t, &name("x_proj"), None),
-        step: linear(t, &name("dt_weight"), Some(&name("dt_bias"))),
-        a_log: get("a_log"),
-        d: get("d"),
-        out: linear(t, &name("out_proj"), None),
+/// The result of a graph whose parameters are those of the case.
+fn graph(
+    nodes: &str,
+    x: &Tensor,
+    form: Form,
+    tensor: impl Fn(&str) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let budget = GraphBudget {
+        max_parameters: 1_000_000,
+        max_flops_per_clip: 1_000_000_000,
+        frames: 100,
+    };
+    let graph = Graph::parse_yaml(nodes).unwrap_or_else(|e| panic!("{e}\n{nodes}"));
+    let checked = graph
+        .check(u32::try_from(x.dim(2)?).unwrap(), &budget)
+        .unwrap();
+    let encoder = GraphEncoder::with_tensors(&checked, |trainable| {
+        let tensor = tensor(&trainable.name)?;
+        let sides: Vec<usize> = trainable.shape.iter().map(|&side| side as usize).collect();
+        assert_eq!(tensor.dims(), sides, "{}", trainable.name);
+        Ok(tensor)
+    })?;
+    let pass = Pass::evaluation(1.0);
+    match form {
+        Form::Kernel => encoder.forward(x, None, &pass),
+        Form::Composed => encoder.composed(x, None, &pass),
     }
+}
+
+/// The nodes of a Mamba block that reads `input`, named with a prefix.
+fn mamba_nodes(t: &Tensors, prefix: &str, input: &str) -> String {
+    let dims = |name: &str| t[&format!("{prefix}{name}")].dims().to_vec();
+    let (inner, states) = (dims("a_log")[0], dims("a_log")[1]);
+    let (rank, kernel) = (dims("dt_weight")[1], dims("conv_weight")[2]);
+    let out = dims("out_proj")[0];
+    let p = prefix;
+    format!(
+        "
+  - {{name: {p}u, op: linear, input: {input}, out: {inner}, bias: false}}
+  - {{name: {p}z, op: linear, input: {input}, out: {inner}, bias: false}}
+  - {{name: {p}conv, op: convolution, input: {p}u, kernel: {kernel}, causal: true}}
+  - {{name: {p}active, op: silu}}
+  - {{name: {p}select, op: linear, out: {both}, bias: false}}
+  - {{name: {p}rank, op: slice, width: {rank}}}
+  - {{name: {p}step, op: linear, out: {inner}}}
+  - {{name: {p}bc, op: slice, input: {p}select, start: {rank}, width: {bc}}}
+  - {{name: {p}a_log, op: parameter, shape: [{inner}, {states}]}}
+  - {{name: {p}d, op: parameter, shape: [{inner}]}}
+  - {{name: {p}scan, op: selective_scan, inputs: [{p}active, {p}step, {p}bc, {p}a_log, {p}d]}}
+  - {{name: {p}open, op: gate, inputs: [{p}scan, {p}z]}}
+  - {{name: {p}out, op: linear, out: {out}, bias: false}}",
+        both = rank + 2 * states,
+        bc = 2 * states
+    )
+}
+
+/// The tensor of a Mamba block's parameter.
+fn mamba_tensor(t: &Tensors, name: &str) -> Result<Tensor> {
+    let (prefix, own) = match name.split_once('.') {
+        Some((prefix @ ("fwd" | "bwd"), own)) => (format!("{prefix}."), own),
+        _ => (String::new(), name),
+    };
+    let get = |name: &str| t[&format!("{prefix}{name}")].as_tensor();
+    let inner = get("d").dim(0)?;
+    match own {
+        "u.weight" => get("in_proj").narrow(0, 0, inner),
+        "z.weight" => get("in_proj").narrow(0, inner, inner),
+        "conv.weight" => Ok(get("conv_weight").clone()),
+        "conv.bias" => Ok(get("conv_bias").clone()),
+        "select.weight" => Ok(get("x_proj").clone()),
+        "step.weight" => Ok(get("dt_weight").clone()),
+        "step.bias" => Ok(get("dt_bias").clone()),
+        "out.weight" => Ok(get("out_proj").clone()),
+        other => Ok(get(other).clone()),
+    }
+}
+
+/// `[batch, heads, time, width]` of each → `[batch, time, heads · width]` side by side.
+fn packed(parts: &[Tensor]) -> Result<Tensor> {
+    let join = |part: &Tensor| {
+        let (batch, heads, time, width) = part.dims4()?;
+        part.transpose(1, 2)?.reshape((batch, time, heads * width))
+    };
+    Tensor::cat(&parts.iter().map(join).collect::<Result<Vec<_>>>()?, 2)
+}
+
+/// `[batch, time, heads · width]` → `[batch, heads, time, width]`.
+fn by_head(x: &Tensor, heads: usize) -> Result<Tensor> {
+    let (batch, time, dim) = x.dims3()?;
+    x.reshape((batch, time, heads, dim / heads))?
+        .transpose(1, 2)
 }
 
 /// The layer of a case, built from the case's parameters; `None` for a case that is not known.
@@ -139,23 +214,28 @@ fn forward(case: &Case, t: &Tensors, form: Form) -> Option<Result<Tensor>> {
                 },
                 case.number("c_min"),
             );
-            if kernel {
-                bypass.forward(&get("x"), &get("y"), minimum)
+            let add = if kernel {
+                Bypass::add
             } else {
-                (get("y") - get("x")).and_then(|b| bypass.composed(&get("x"), &b, minimum))
-            }
+                Bypass::composed
+            };
+            (get("y") - get("x")).and_then(|branch| add(&bypass, &get("x"), &branch, minimum))
         }
         "mhsa" => {
-            let attention = MultiHeadSelfAttention {
-                qkv: linear(t, "w_qkv", Some("b_qkv")),
-                out: linear(t, "w_out", Some("b_out")),
-                heads: case.whole("heads"),
-            };
-            if kernel {
-                attention.forward(&get("x"), None)
-            } else {
-                attention.composed(&get("x"), None)
-            }
+            let (dim, heads) = (t["x"].dims()[2], case.whole("heads"));
+            let nodes = format!(
+                "nodes: [{{name: qkv, op: linear, out: {}}}, {{op: attention, heads: {heads}}}, \
+                 {{name: out, op: linear, out: {dim}}}]",
+                3 * dim
+            );
+            graph(&nodes, &get("x"), form, |name| {
+                Ok(get(match name {
+                    "qkv.weight" => "w_qkv",
+                    "qkv.bias" => "b_qkv",
+                    "out.weight" => "w_out",
+                    _ => "b_out",
+                }))
+            })
         }
         "depthwise_conv1d" => {
             let convolution = DepthwiseConv1d {
@@ -175,82 +255,93 @@ fn forward(case: &Case, t: &Tensors, form: Form) -> Option<Result<Tensor>> {
         .forward(&get("x"), None),
         "upsample" => upsample(&get("x"), case.whole("factor"), case.whole("out_len")),
         "retention" => {
-            let form = if kernel {
-                retention_of
+            let rates = case.list("gammas");
+            let mix = if kernel {
+                retention::retention
             } else {
                 retention::composed
             };
-            form(&get("q"), &get("k"), &get("v"), &case.list("gammas"))
+            packed(&[get("q"), get("k"), get("v")])
+                .and_then(|packed| by_head(&mix(&packed, &rates)?, rates.len()))
         }
         "multi_scale_retention" => {
-            let retention = MultiScaleRetention {
-                query: linear(t, "w_q", None),
-                key: linear(t, "w_k", None),
-                value: linear(t, "w_v", None),
-                out: linear(t, "w_out", None),
-                norm: LayerNorm {
-                    weight: get("gn_weight"),
-                    bias: get("gn_bias"),
-                    groups: case.whole("heads"),
-                    epsilon: case.number("eps"),
-                },
-            };
-            if kernel {
-                retention.forward(&get("x"))
-            } else {
-                retention.composed(&get("x"))
-            }
+            assert_eq!(case.number("eps"), LayerNorm::EPSILON);
+            let (dim, heads) = (t["x"].dims()[2], case.whole("heads"));
+            let nodes = format!(
+                "nodes: [{{name: qkv, op: linear, out: {}, bias: false}}, \
+                 {{op: retention, heads: {heads}}}, {{name: norm, op: layer_norm, groups: {heads}}}, \
+                 {{name: out, op: linear, out: {dim}, bias: false}}]",
+                3 * dim
+            );
+            graph(&nodes, &get("x"), form, |name| match name {
+                "qkv.weight" => Tensor::cat(&[get("w_q"), get("w_k"), get("w_v")], 0),
+                "norm.weight" => Ok(get("gn_weight")),
+                "norm.bias" => Ok(get("gn_bias")),
+                _ => Ok(get("w_out")),
+            })
         }
         "selective_scan" => {
             let scan = if kernel {
-                selective_scan
+                mamba::selective_scan
             } else {
-                mamba::composed_scan
+                mamba::composed
             };
             Tensor::cat(&[get("b"), get("c")], 2)
                 .and_then(|bc| scan(&get("u"), &get("delta_raw"), &bc, &get("a_log"), &get("d")))
         }
-        "mamba_block" if kernel => mamba_block(t, "").forward(&get("x")),
-        "mamba_block" => mamba_block(t, "").composed(&get("x")),
+        "mamba_block" => {
+            let nodes = format!("nodes:{}", mamba_nodes(t, "", "x"));
+            graph(&nodes, &get("x"), form, |name| mamba_tensor(t, name))
+        }
         "bimamba" => {
-            let layer = BiMamba {
-                forwards: mamba_block(t, "fwd."),
-                backwards: mamba_block(t, "bwd."),
-                forwards_share: get("alpha_fwd"),
-                backwards_share: get("alpha_bwd"),
-                norm: LayerNorm {
-                    weight: get("ln_weight"),
-                    bias: get("ln_bias"),
-                    groups: 1,
-                    epsilon: 1e-5,
-                },
-            };
-            if kernel {
-                layer.forward(&get("x"), None)
-            } else {
-                layer.composed(&get("x"), None)
-            }
+            let nodes = format!(
+                "nodes:{}
+  - {{name: flipped, op: reverse, input: x}}{}
+  - {{name: back, op: reverse}}
+  - {{name: alpha_fwd, op: parameter, shape: []}}
+  - {{name: alpha_bwd, op: parameter, shape: []}}
+  - {{name: ahead, op: multiply, inputs: [fwd.out, alpha_fwd]}}
+  - {{name: behind, op: multiply, inputs: [back, alpha_bwd]}}
+  - {{name: both, op: add, inputs: [ahead, behind]}}
+  - {{name: norm, op: layer_norm}}
+  - {{op: add, inputs: [norm, x]}}",
+                mamba_nodes(t, "fwd.", "x"),
+                mamba_nodes(t, "bwd.", "flipped"),
+            );
+            graph(&nodes, &get("x"), form, |name| match name {
+                "alpha_fwd" | "alpha_bwd" => Ok(get(name)),
+                "norm.weight" => Ok(get("ln_weight")),
+                "norm.bias" => Ok(get("ln_bias")),
+                _ => mamba_tensor(t, name),
+            })
         }
         "mlstm" => {
-            let form = if kernel { mlstm_of } else { mlstm::composed };
-            form(
-                &get("q"),
-                &get("k"),
-                &get("v"),
-                &get("i_gate"),
-                &get("f_gate"),
-            )
+            let mix = if kernel {
+                mlstm::matrix_memory
+            } else {
+                mlstm::composed
+            };
+            let gates = |name: &str| get(name).unsqueeze(3);
+            gates("i_gate").and_then(|input| {
+                let forget = gates("f_gate")?;
+                let heads = forget.dim(1)?;
+                let all = packed(&[get("q"), get("k"), get("v"), input, forget])?;
+                by_head(&mix(&all, heads)?, heads)
+            })
         }
         "slstm" => {
-            let cells = slstm::Cells {
-                gates: linear(t, "w", Some("bias")),
-                recurrent: get("r"),
-            };
-            if kernel {
-                cells.forward(&get("x"))
+            let mix = if kernel {
+                slstm::scalar_memory
             } else {
-                cells.composed(&get("x"))
-            }
+                slstm::composed
+            };
+            let gates = linear(t, "w", Some("bias"));
+            let gates = if kernel {
+                gates.forward(&get("x"))
+            } else {
+                gates.composed(&get("x"))
+            };
+            gates.and_then(|gates| mix(&gates, &get("r")))
         }
         "attention_pooling" => AttentionPooling {
             query: get("q"),

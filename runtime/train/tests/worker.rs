@@ -136,6 +136,7 @@ fn train(fence: u64, configuration: &Configuration, folder: &Path) -> Request {
         attempt: 1,
         fence,
         configuration: configuration.clone(),
+        encoder: Some(Box::new(orze_shipped::spec("retnet", 8, 1, 2))),
         seed: 1,
         directory: folder.join(fence.to_string()),
         evaluate_test: false,

@@ -9,6 +9,9 @@ use crate::measured::{Measured, cell_dimensions};
 use crate::svg::{Anchor, Paint, Scale, Stroke, Svg, Type, contrast, text_width, viridis};
 use crate::text::{ABSENT, clean, objective, truncate};
 
+/// Graphs of encoders that have a row or column of their own.
+const GRAPHS: usize = 3;
+
 /// Width of the colour scale with its labels.
 const KEY_WIDTH: f64 = 110.0;
 
@@ -45,10 +48,12 @@ pub fn heat_map(
     }) else {
         return Err("The space has no categorical architecture dimension.".to_owned());
     };
+    let rows = rows_by.map(|axis| Axis::of(axis, results));
+    let columns = Axis::of(columns_by, results);
     let mut cells: BTreeMap<(usize, usize), Cell> = BTreeMap::new();
     for result in results {
-        let row = rows_by.map_or(Some(0), |axis| choice(axis, result));
-        if let (Some(row), Some(column)) = (row, choice(columns_by, result)) {
+        let row = rows.as_ref().map_or(Some(0), |axis| axis.place(result));
+        if let (Some(row), Some(column)) = (row, columns.place(result)) {
             let cell = cells.entry((row, column)).or_insert_with(|| Cell {
                 best: f64::NEG_INFINITY,
                 ..Cell::default()
@@ -64,8 +69,8 @@ pub fn heat_map(
         ));
     }
 
-    let row_names = rows_by.map_or_else(|| vec![String::new()], names);
-    let column_names = names(columns_by);
+    let row_names = rows.map_or_else(|| vec![String::new()], |axis| axis.names());
+    let column_names = columns.names();
     let widest = row_names.iter().map(|name| text_width(name, 12.0));
     let left = 56.0 + widest.fold(0.0, f64::max);
     let top = 90.0;
@@ -149,21 +154,63 @@ fn axis_names(
     svg.text(left, height - 16.0, note, set);
 }
 
-fn choice(dimension: &Dimension, result: &Measured<'_>) -> Option<usize> {
-    let text = result.record.config.text(&dimension.name)?;
-    match &dimension.domain {
-        Domain::Categorical(names) => names.iter().position(|name| name == text),
-        _ => None,
-    }
+/// The values of a dimension that are drawn.
+struct Axis<'a> {
+    dimension: &'a Dimension,
+    choices: &'a [String],
+    /// Values that are no choices, graphs of encoders: the most frequent, with their place.
+    graphs: BTreeMap<&'a str, usize>,
+    /// How many more there are; they stand together in the last place.
+    others: usize,
 }
 
-fn names(dimension: &Dimension) -> Vec<String> {
-    match &dimension.domain {
-        Domain::Categorical(names) => names
-            .iter()
+impl<'a> Axis<'a> {
+    fn of(dimension: &'a Dimension, results: &[Measured<'a>]) -> Self {
+        let choices = match &dimension.domain {
+            Domain::Categorical(names) => names.as_slice(),
+            _ => &[],
+        };
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for result in results {
+            if let Some(text) = result.record.config.text(&dimension.name)
+                && !choices.iter().any(|name| name == text)
+            {
+                *counts.entry(text).or_default() += 1;
+            }
+        }
+        let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
+        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let shown = counts.iter().take(GRAPHS).enumerate();
+        Self {
+            dimension,
+            choices,
+            graphs: shown
+                .map(|(place, (name, _))| (*name, choices.len() + place))
+                .collect(),
+            others: counts.len().saturating_sub(GRAPHS),
+        }
+    }
+
+    /// Where a result stands.
+    fn place(&self, result: &Measured<'_>) -> Option<usize> {
+        let text = result.record.config.text(&self.dimension.name)?;
+        let choice = self.choices.iter().position(|name| name == text);
+        let graph = || self.graphs.get(text).copied();
+        let other = || (self.others > 0).then_some(self.choices.len() + GRAPHS);
+        choice.or_else(graph).or_else(other)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut graphs: Vec<_> = self.graphs.iter().collect();
+        graphs.sort_by_key(|(_, place)| **place);
+        let graphs = graphs.into_iter().map(|(name, _)| *name);
+        let others = (self.others > 0).then(|| format!("{} other graphs", self.others));
+        let choices = self.choices.iter().map(String::as_str);
+        choices
+            .chain(graphs)
             .map(|name| truncate(&clean(name), NAME_COLUMNS))
-            .collect(),
-        _ => Vec::new(),
+            .chain(others)
+            .collect()
     }
 }
 

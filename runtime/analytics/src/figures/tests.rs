@@ -1,3 +1,5 @@
+use orze_campaign::Space;
+
 use super::*;
 use crate::measured::measured;
 use crate::report::Baseline;
@@ -91,4 +93,34 @@ fn ten_thousand_experiments_stay_a_small_picture() {
     let gantt = slots(&CONTEXT, &Utilisation::of(&records, 2)).unwrap();
     assert!(best.len() < 1_000_000, "{}", best.len());
     assert!(gantt.len() < 200_000, "{}", gantt.len());
+}
+
+#[test]
+fn graphs_are_more_rows_of_the_heat_map_and_many_stand_together() {
+    let space = Space::parse(
+        "space: open\ndimensions:\n  encoder: {group: arch, choices: [retnet, xlstm], graphs: true}\n",
+    )
+    .unwrap();
+    let of = |graphs: u64| {
+        let records: Vec<_> = (0..graphs + 1)
+            .map(|id| {
+                let encoder = match id {
+                    0 => "retnet".to_owned(),
+                    id => format!("graph-{id:016x}"),
+                };
+                with(completed(id, "a", 0.5), &[("encoder", encoder.as_str())])
+            })
+            .collect();
+        heat_map(&CONTEXT, &space, &measured(&records)).unwrap()
+    };
+    let few = of(2);
+    assert!(
+        few.contains("n = 3") && !few.contains("other graphs"),
+        "{few}"
+    );
+    let many = of(20);
+    assert!(
+        many.contains("n = 21") && many.contains("17 other"),
+        "{many}"
+    );
 }

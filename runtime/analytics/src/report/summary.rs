@@ -225,12 +225,20 @@ impl Findings<'_> {
             return None;
         }
         let tried = entropy(cells.iter().map(|cell| cell.completed));
+        let space = self.input.space;
+        let graphs = cells.iter().filter(|cell| space.is_graph_cell(&cell.cell));
+        let graphs = graphs.count();
+        let beyond = if graphs > 0 {
+            format!(" and {graphs} with graphs of their own")
+        } else {
+            String::new()
+        };
         #[allow(clippy::cast_precision_loss)]
-        let even = (possible as f64).ln();
+        let even = (possible.saturating_add(graphs) as f64).ln();
         Some(format!(
-            "Completed experiments cover {} of {}; the entropy over cells is {tried:.2} of at most \
+            "Completed experiments cover {} of {}{beyond}; the entropy over cells is {tried:.2} of at most \
              {even:.2} nats.",
-            cells.len(),
+            cells.len() - graphs,
             count(possible, "architecture cell"),
         ))
     }

@@ -6,7 +6,7 @@ use figment::Figment;
 use figment::error::Kind;
 use figment::providers::{Env, Format, Toml};
 
-use super::{AgentKind, Settings, TrainerKind};
+use super::{AgentKind, Settings, TrainerKind, is_bundled};
 use crate::error::InputError;
 use crate::protocol::TrainerSpec;
 
@@ -37,9 +37,20 @@ impl Settings {
 
     fn finish(&mut self, base: &Path) -> Result<(), InputError> {
         self.campaign.directory = resolve(base, &self.campaign.directory, "campaign.directory")?;
-        self.space.file = resolve(base, &self.space.file, "space.file")?;
+        if let Some(space) = &mut self.space {
+            space.file = resolve(base, &space.file, "space.file")?;
+        }
         if let Some(task) = &mut self.task {
-            task.data = resolve(base, &task.data, "task.data")?;
+            if let Some(data) = &mut task.data {
+                *data = resolve(base, data, "task.data")?;
+            }
+            if let Some(plugin) = &mut task.plugin {
+                resolve_plugin(base, plugin, "task.plugin")?;
+            }
+        }
+        resolve_plugin(base, &mut self.diversity.plugin, "diversity.plugin")?;
+        for (index, encoder) in self.plugins.encoders.iter_mut().enumerate() {
+            resolve_plugin(base, encoder, &format!("plugins.encoders.{index}"))?;
         }
         if let Some(file) = &mut self.trainer.file {
             *file = resolve(base, file, "trainer.file")?;
@@ -64,6 +75,26 @@ impl Settings {
         let name = &self.campaign.name;
         if name.is_empty() || name.chars().any(char::is_control) {
             return Err(InputError::new("must be printable text").at_key("campaign.name"));
+        }
+        let plugin = self.task.as_ref().and_then(|task| task.plugin.as_ref());
+        if self.space.is_none() && plugin.is_none() {
+            return Err(InputError::new("is missing").at_key("space").hint(
+                "name the space with `[space] file`, or a plugin that brings it with `[task] plugin`",
+            ));
+        }
+        positive(self.plugins.timeout_s, "plugins.timeout_s")?;
+        for (value, key) in [
+            (self.plugins.fuel, "plugins.fuel"),
+            (u64::from(self.plugins.memory_mib), "plugins.memory_mib"),
+            (self.plugins.max_parameters, "plugins.max_parameters"),
+            (
+                self.plugins.max_flops_per_clip,
+                "plugins.max_flops_per_clip",
+            ),
+        ] {
+            if value == 0 {
+                return Err(InputError::new("must be above 0").at_key(key));
+            }
         }
         if self.researcher.is_empty() {
             return Err(InputError::new("a campaign needs a researcher")
@@ -138,13 +169,14 @@ impl Settings {
     pub fn trainer_spec(&self, device: String, threads: u32) -> Result<TrainerSpec, InputError> {
         match self.trainer.kind {
             TrainerKind::Candle => {
-                let task = self.task.as_ref().ok_or_else(|| {
+                let data = self.task.as_ref().and_then(|task| task.data.clone());
+                let data = data.ok_or_else(|| {
                     InputError::new("the candle trainer needs `data`, the folder of a feature pack")
                         .at_key("task")
                         .hint("add `[task]` with `data = \"…\"`; `orze-runtime data import` makes one")
                 })?;
                 Ok(TrainerSpec::Candle {
-                    data: task.data.clone(),
+                    data,
                     device,
                     threads,
                 })
@@ -169,6 +201,15 @@ fn positive(value: f64, key: &str) -> Result<(), InputError> {
         return Ok(());
     }
     Err(InputError::new(format!("{value} must be above 0")).at_key(key))
+}
+
+/// As [`resolve`], for a plugin that is named by its file.
+fn resolve_plugin(base: &Path, reference: &mut String, key: &str) -> Result<(), InputError> {
+    if !is_bundled(reference) {
+        let file = resolve(base, Path::new(reference), key)?;
+        *reference = file.to_string_lossy().into_owned();
+    }
+    Ok(())
 }
 
 /// Expands `${VAR}` and makes the path relative to the campaign file's folder absolute to it.

@@ -37,8 +37,9 @@ fn refused(text: &str) -> String {
 #[test]
 fn defaults_are_filled_in_and_paths_are_relative_to_the_file() {
     let settings = read(GOOD).unwrap();
-    assert!(settings.space.file.is_absolute());
-    assert!(settings.space.file.ends_with("space.yaml"));
+    let space = settings.space.unwrap();
+    assert!(space.file.is_absolute());
+    assert!(space.file.ends_with("space.yaml"));
     assert_eq!(settings.researcher[0].ideas, 4);
     assert_eq!(settings.slots.count, Auto::Auto);
 }

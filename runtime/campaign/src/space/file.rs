@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::graphs::is_graph_name;
 use super::{Condition, Dimension, Domain, Group, RESERVED, Space, clamp_index};
 use crate::error::InputError;
 use crate::value::Value;
@@ -28,6 +29,9 @@ struct DimensionFile {
     scale: Option<Scale>,
     #[serde(default)]
     when: BTreeMap<String, OneOrMany>,
+    /// Whether graphs of encoders are taken beside the choices.
+    #[serde(default)]
+    graphs: bool,
 }
 
 #[derive(Deserialize, PartialEq)]
@@ -73,15 +77,19 @@ impl Space {
             name: file.space,
             dimensions: Vec::new(),
             fixed: file.fixed,
+            graphs: None,
         };
         for (name, body) in file.dimensions {
             let name = name
                 .as_str()
                 .ok_or_else(|| InputError::new("the name of a dimension must be text"))?
                 .to_owned();
-            let dimension = space
+            let (dimension, graphs) = space
                 .dimension(&name, &body)
                 .map_err(|error| error.at_key(format!("dimensions.{name}")))?;
+            if graphs {
+                space.graphs = Some(space.dimensions.len());
+            }
             space.dimensions.push(dimension);
         }
         if space.dimensions.is_empty() {
@@ -97,7 +105,8 @@ impl Space {
         Ok(space)
     }
 
-    fn dimension(&self, name: &str, body: &yaml::Yaml) -> Result<Dimension, InputError> {
+    /// A dimension, and whether it takes graphs.
+    fn dimension(&self, name: &str, body: &yaml::Yaml) -> Result<(Dimension, bool), InputError> {
         if RESERVED.contains(&name) {
             return Err(InputError::new("is a reserved key of ideas"));
         }
@@ -124,17 +133,42 @@ impl Space {
             }
             _ => return Err(InputError::new("needs either `choices` or `range`")),
         };
+        if body.graphs {
+            self.check_graphs(&domain)?;
+        }
         let conditions = body
             .when
             .into_iter()
             .map(|(parent, values)| self.condition(&parent, values))
             .collect::<Result<_, _>>()?;
-        Ok(Dimension {
+        let dimension = Dimension {
             name: name.to_owned(),
             group: body.group,
             domain,
             conditions,
-        })
+        };
+        Ok((dimension, body.graphs))
+    }
+
+    /// Whether one more dimension, with this domain, may take graphs.
+    fn check_graphs(&self, domain: &Domain) -> Result<(), InputError> {
+        if let Some(other) = self.graph_dimension() {
+            return Err(InputError::new(format!(
+                "`graphs` stands at `{}` already; one dimension can take them",
+                other.name
+            )));
+        }
+        let Domain::Categorical(names) = domain else {
+            return Err(InputError::new(
+                "`graphs` goes with `choices` that are names",
+            ));
+        };
+        match names.iter().find(|name| is_graph_name(name)) {
+            Some(name) => Err(InputError::new(format!(
+                "the choice `{name}` looks like the name of a graph"
+            ))),
+            None => Ok(()),
+        }
     }
 
     fn condition(&self, parent: &str, values: OneOrMany) -> Result<Condition, InputError> {

@@ -149,3 +149,82 @@ fn probes_are_valid_and_use_every_value() {
         assert!(used, "{name}: {value} is not probed");
     }
 }
+
+const OPEN: &str = "
+space: open
+dimensions:
+  encoder: {group: arch, choices: [retnet, xlstm], graphs: true}
+  heads: {group: arch, choices: [2, 4], when: {encoder: retnet}}
+  lr: {group: train, range: [1.0e-5, 1.0e-2], scale: log}
+";
+const GRAPH: &str = "graph-0123456789abcdef";
+
+#[test]
+fn a_graph_is_valid_only_where_the_space_says_so_and_has_no_coordinate() {
+    let space = Space::parse(OPEN).unwrap();
+    let tried = Configuration::default()
+        .with("encoder", GRAPH)
+        .with("lr", 1e-3);
+    assert_eq!(messages(&space, &tried), [""; 0]);
+    assert_eq!(space.graph_name(&tried), Some(GRAPH));
+    let error = space.encode(&tried).unwrap_err();
+    assert!(error.to_string().contains("no coordinate"), "{error}");
+    let point = space.encode_open(&tried).unwrap();
+    assert!(point.0[0].is_nan() && point.0[1].is_nan() && !point.0[2].is_nan());
+
+    // What hangs on a choice has no effect under a graph.
+    let more = tried.clone().with("heads", 2);
+    assert!(messages(&space, &more)[0].contains("only when encoder is retnet"));
+
+    let closed = Space::parse(&OPEN.replace(", graphs: true", "")).unwrap();
+    assert_eq!(
+        messages(&closed, &tried),
+        [format!("encoder: `{GRAPH}` is not allowed")]
+    );
+    assert_eq!(closed.graph_name(&tried), None);
+    for almost in ["graph-0123", "graph-0123456789ABCDEF", "graf"] {
+        let other = tried.clone().with("encoder", almost);
+        let errors = format!("{:?}", space.validate(&other));
+        assert!(errors.contains("one of retnet, xlstm; a graph"), "{errors}");
+    }
+}
+
+#[test]
+fn only_a_space_with_graphs_has_another_digest() {
+    // As it was before there were graphs: ledgers that exist must stay their space's own.
+    assert_eq!(small().digest(), "7c47b7aed4ec4e37");
+    let open = Space::parse(OPEN).unwrap();
+    let closed = Space::parse(&OPEN.replace("graphs: true", "graphs: false")).unwrap();
+    assert_ne!(open.digest(), closed.digest());
+    assert_eq!(
+        closed,
+        Space::parse(&OPEN.replace(", graphs: true", "")).unwrap()
+    );
+}
+
+#[test]
+fn graphs_go_with_one_dimension_of_names() {
+    for (text, expected) in [
+        (
+            "space: a\ndimensions:\n  x: {group: arch, choices: [1, 2], graphs: true}",
+            "dimensions.x: `graphs` goes with `choices` that are names",
+        ),
+        (
+            "space: a\ndimensions:\n  x: {group: arch, range: [0, 1], graphs: true}",
+            "that are names",
+        ),
+        (
+            "space: a\ndimensions:\n  x: {group: arch, choices: [a], graphs: true}\n  \
+             y: {group: arch, choices: [a], graphs: true}",
+            "dimensions.y: `graphs` stands at `x` already",
+        ),
+        (
+            "space: a\ndimensions:\n  x: {group: arch, choices: [graph-0123456789abcdef], \
+             graphs: true}",
+            "looks like the name of a graph",
+        ),
+    ] {
+        let error = Space::parse(text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error} lacks {expected}");
+    }
+}

@@ -2,9 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use orze_campaign::error::nearest;
-use orze_campaign::{Configuration, Dimension, Domain, Idea, Point, Priority, Space, Value};
+use orze_campaign::graph::GraphBudget;
+use orze_campaign::idea::encoder;
+use orze_campaign::space::graphs::is_graph_name;
+use orze_campaign::{Configuration, Domain, Idea, Point, Priority, Space, Value};
 
 use super::coerce::{bare, coerce};
 use super::entries::{Entries, quote};
@@ -23,7 +27,7 @@ const REASONS: usize = 12;
 #[derive(Debug)]
 pub(super) struct Checked {
     pub(super) idea: Idea,
-    /// Its coordinates, when it is valid.
+    /// Its coordinates, open where it has a graph, when it is valid.
     pub(super) point: Option<Point>,
     /// Why it can't be taken; each begins with its key.
     pub(super) reasons: Vec<String>,
@@ -31,8 +35,15 @@ pub(super) struct Checked {
     pub(super) notes: Vec<String>,
 }
 
-/// Checks what was read of one idea; `position` names it where it has no name.
-pub(super) fn check(position: String, entries: Entries, space: &Space, keys: &Keys<'_>) -> Checked {
+/// Checks what was read of one idea; `position` names it where it has no name. With a budget its
+/// graph is checked too, so that a model can mend a shape at once.
+pub(super) fn check(
+    position: String,
+    entries: Entries,
+    space: &Space,
+    keys: &Keys<'_>,
+    budget: Option<GraphBudget>,
+) -> Checked {
     let mut checker = Checker {
         space,
         keys,
@@ -41,6 +52,7 @@ pub(super) fn check(position: String, entries: Entries, space: &Space, keys: &Ke
             configuration: Configuration::default(),
             priority: Priority::default(),
             rationale: None,
+            graph: None,
         },
         values: BTreeMap::new(),
         explained: BTreeSet::new(),
@@ -61,12 +73,15 @@ pub(super) fn check(position: String, entries: Entries, space: &Space, keys: &Ke
         checker.note("idea_name", &note);
     }
     checker.dimensions();
-    let mut reasons = checker.reasons;
+    let mut reasons = std::mem::take(&mut checker.reasons);
     let mut point = None;
     if reasons.is_empty() {
         // The space has the last word.
-        match space.encode(&checker.idea.configuration) {
-            Ok(valid) => point = Some(valid),
+        match space.encode_open(&checker.idea.configuration) {
+            Ok(valid) => {
+                point = Some(valid);
+                reasons.extend(checker.misfit(budget));
+            }
             Err(error) => reasons.push(error.to_string()),
         }
     }
@@ -144,7 +159,7 @@ impl Checker<'_> {
     fn name(&mut self, value: &Found) {
         match value {
             Found::Null => {}
-            Found::List | Found::Map | Found::Tagged => {
+            Found::List | Found::Map(_) | Found::Tagged => {
                 self.refuse("idea_name", &format!("expected text, found {value}"));
             }
             _ => {
@@ -167,7 +182,7 @@ impl Checker<'_> {
     fn rationale(&mut self, value: Found) {
         match value {
             Found::Null => {}
-            Found::List | Found::Map | Found::Tagged => {
+            Found::List | Found::Map(_) | Found::Tagged => {
                 self.note("rationale", "is no text and was left out");
             }
             other => {
@@ -217,8 +232,13 @@ impl Checker<'_> {
             return;
         }
         let key = bare(written);
+        let takes = self.space.graph_dimension();
         let reason = match (value, self.meant(key)) {
-            (Found::Map, None) => {
+            (Found::Map(map), _) if encoder::is_graph(map) && takes.is_some() => {
+                let takes = takes.map_or("", |dimension| &dimension.name);
+                format!("is no key of an idea; the key that takes a graph is `{takes}`")
+            }
+            (Found::Map(_), None) => {
                 "is no key of an idea; write what is inside it directly into the idea".to_owned()
             }
             (_, Some(meant)) => format!("is no key of an idea; did you mean `{meant}`?"),
@@ -268,11 +288,12 @@ impl Checker<'_> {
             let written = self.values.get(&dimension.name).cloned();
             let coordinate = match written.filter(|value| *value != Found::Null) {
                 None if is_active => {
-                    self.missing(dimension);
+                    self.missing(axis);
                     None
                 }
                 None => None,
-                Some(value) if is_active => self.value(dimension, &value),
+                Some(value) if is_active && self.graph(axis, &value) => None,
+                Some(value) if is_active => self.value(axis, &value),
                 Some(value) => {
                     let note = format!(
                         "`{}` was left out, because it has an effect only when {}",
@@ -288,19 +309,63 @@ impl Checker<'_> {
         self.fixed();
     }
 
-    fn missing(&mut self, dimension: &Dimension) {
+    fn missing(&mut self, axis: usize) {
+        let dimension = &self.space.dimensions[axis];
         if self.explained.contains(&dimension.name) {
             return;
         }
-        let reason = format!("is missing; allowed: {}", dimension.domain.describe());
+        let reason = format!("is missing; allowed: {}", self.space.describe_values(axis));
         self.refuse(&dimension.name, &reason);
     }
 
+    /// Takes a graph as the value of an active dimension, or the name of one, or refuses it. False
+    /// when the value is neither. A graph has no coordinate.
+    fn graph(&mut self, axis: usize, found: &Found) -> bool {
+        let space = self.space;
+        let dimension = &space.dimensions[axis];
+        let takes = space.graphs == Some(axis);
+        let read = match found {
+            Found::Map(map) if takes || encoder::is_graph(map) => takes.then(|| encoder::read(map)),
+            Found::Text(text)
+                if encoder::looks_like_graph(text)
+                    && dimension.domain.encode(&text.as_str().into()).is_none() =>
+            {
+                takes.then(|| encoder::read_text(text))
+            }
+            Found::Text(text) if takes && is_graph_name(bare(text)) => {
+                let values = &mut self.idea.configuration.values;
+                values.insert(dimension.name.clone(), bare(text).into());
+                return true;
+            }
+            _ => return false,
+        };
+        match read.unwrap_or_else(|| Err(encoder::not_taken(space))) {
+            Ok(graph) => {
+                let values = &mut self.idea.configuration.values;
+                let name = encoder::name(&graph);
+                values.insert(dimension.name.clone(), Value::Text(name));
+                self.idea.graph = Some(Arc::new(graph));
+            }
+            Err(error) => self.refuse(&dimension.name, &encoder::explain(&error)),
+        }
+        true
+    }
+
+    /// Why the graph of a valid configuration can't be built.
+    fn misfit(&self, budget: Option<GraphBudget>) -> Option<String> {
+        let (graph, budget) = self.idea.graph.as_ref().zip(budget)?;
+        let configuration = &self.idea.configuration;
+        let error = encoder::check(graph, self.space, configuration, &budget).err()?;
+        let key = self.space.graph_dimension().map_or("", |axis| &axis.name);
+        Some(format!("{key}: {}", encoder::explain(&error)))
+    }
+
     /// Takes the value of an active dimension and gives its coordinate.
-    fn value(&mut self, dimension: &Dimension, found: &Found) -> Option<f64> {
+    fn value(&mut self, axis: usize, found: &Found) -> Option<f64> {
+        let dimension = &self.space.dimensions[axis];
         let name = &dimension.name;
         let Some((value, is_mended)) = coerce(&dimension.domain, found) else {
-            let reason = self.not_allowed(dimension, found);
+            let reason = self.not_allowed(axis, found);
             self.refuse(name, &reason);
             return None;
         };
@@ -313,9 +378,10 @@ impl Checker<'_> {
         coordinate
     }
 
-    fn not_allowed(&self, dimension: &Dimension, found: &Found) -> String {
-        let allowed = dimension.domain.describe();
-        if matches!(found, Found::List | Found::Map | Found::Tagged) {
+    fn not_allowed(&self, axis: usize, found: &Found) -> String {
+        let dimension = &self.space.dimensions[axis];
+        let allowed = self.space.describe_values(axis);
+        if matches!(found, Found::List | Found::Map(_) | Found::Tagged) {
             return format!("expected a single value, found {found}; allowed: {allowed}");
         }
         let written = found.to_string();

@@ -33,7 +33,7 @@ pub(super) fn coerce(domain: &Domain, found: &Found) -> Option<(Value, bool)> {
 
 fn name(names: &[String], found: &Found) -> Option<(Value, bool)> {
     let written = match found {
-        Found::Null | Found::List | Found::Map | Found::Tagged => return None,
+        Found::Null | Found::List | Found::Map(_) | Found::Tagged => return None,
         other => other.to_string(),
     };
     if names.contains(&written) {
@@ -120,7 +120,8 @@ mod tests {
         ] {
             assert_eq!(coerce(&range, &text(written)), None, "{written}");
         }
-        for found in [Found::Null, Found::Boolean(true), Found::List, Found::Map] {
+        let map = Found::Map(orze_campaign::yaml::Yaml::Null);
+        for found in [Found::Null, Found::Boolean(true), Found::List, map] {
             assert_eq!(coerce(&range, &found), None);
         }
     }

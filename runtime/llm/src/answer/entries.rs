@@ -207,7 +207,8 @@ impl Reader<'_> {
                     };
                     if is_key {
                         is_in_free = is_free(key);
-                        let is_block = value.starts_with(['|', '>']) && value.len() <= 3;
+                        let is_block = (value.starts_with(['|', '>']) && value.len() <= 3)
+                            || self.keys.opens_map(key, value);
                         block = is_block.then_some(indent);
                     }
                     is_key

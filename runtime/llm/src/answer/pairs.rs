@@ -2,19 +2,21 @@
 
 use std::fmt;
 
-use orze_campaign::yaml;
+use orze_campaign::yaml::{self, Yaml};
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{
     Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 use serde::de::{EnumAccess, Error};
 
-/// Brackets that may be open at once; ideas are flat, so anything deep is an attack or a mistake.
+/// Brackets that may be open at once; ideas are flat and graphs nearly so, so anything deep is an
+/// attack or a mistake.
 const DEPTH: usize = 32;
 
 /// Aliases that may stand in one idea. A bomb needs more.
 const ALIASES: usize = 8;
 
-/// One value as it was written. What is inside a list or a map is never kept: an idea has none.
+/// One value as it was written. What is inside a list is not kept: an idea has none.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Found {
     /// Nothing, or `null`.
@@ -29,8 +31,8 @@ pub(super) enum Found {
     Text(String),
     /// A list.
     List,
-    /// A map.
-    Map,
+    /// A map: a graph, or a mistake.
+    Map(Yaml),
     /// A value with a tag of its own.
     Tagged,
 }
@@ -44,7 +46,7 @@ impl fmt::Display for Found {
             Self::Float(float) => write!(f, "{float}"),
             Self::Text(text) => f.write_str(text),
             Self::List => f.write_str("a list"),
-            Self::Map => f.write_str("a map"),
+            Self::Map(_) => f.write_str("a map"),
             Self::Tagged => f.write_str("a tagged value"),
         }
     }
@@ -185,9 +187,8 @@ impl<'de> Visitor<'de> for Scalar {
         Ok(Found::List)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Found, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Found::Map)
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Found, A::Error> {
+        Yaml::deserialize(MapAccessDeserializer::new(map)).map(Found::Map)
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, tagged: A) -> Result<Found, A::Error> {
@@ -214,7 +215,7 @@ mod tests {
             (text("a"), Found::Integer(1)),
             (text("a"), Found::Float(2e-5)),
             (text("b"), Found::List),
-            (text("d"), Found::Map),
+            (text("d"), Found::Map(yaml::parse("{e: 1}").unwrap())),
             (text("f"), Found::Null),
             (text("g"), text("yes")),
             (text("h"), Found::Boolean(true)),

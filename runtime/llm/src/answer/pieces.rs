@@ -3,8 +3,8 @@
 //! An idea begins at a list mark (`- idea_name:`, `-`), at a bare `idea_name:`, or behind `---`. It
 //! ends where the next begins, and in prose where prose goes on. Lines are looked at once.
 
-use orze_campaign::Space;
 use orze_campaign::space::RESERVED;
+use orze_campaign::{Domain, Space};
 
 use super::objects;
 use super::regions::Region;
@@ -49,6 +49,17 @@ impl<'a> Keys<'a> {
             "priority",
             "rationale",
         ])
+    }
+
+    /// Whether the lines below `key: value` that stand farther to the right are all part of the
+    /// value: those of a graph, in which any key may stand.
+    pub(super) fn opens_map(&self, key: &str, value: &str) -> bool {
+        let names = |position: usize| {
+            let domain = &self.space.dimensions[position].domain;
+            matches!(domain, Domain::Categorical(_))
+        };
+        (value.is_empty() || value.starts_with(['{', '#']))
+            && self.space.position(key).is_some_and(names)
     }
 
     /// Whether a line begins with a known key.
@@ -153,7 +164,7 @@ struct Open {
     has_name: bool,
     /// The known keys that its lines begin with.
     known: Vec<String>,
-    /// Columns before the key whose block of text the lines belong to.
+    /// Columns before the key whose block of text, or graph, the lines belong to.
     block: Option<usize>,
     after_blank: bool,
     text: String,
@@ -313,7 +324,7 @@ impl<'a> Splitter<'a> {
             if self.keys.is_known(key) && !open.known.iter().any(|known| known == key) {
                 open.known.push(key.to_owned());
             }
-            if is_block(value) {
+            if is_block(value) || self.keys.opens_map(key, value) {
                 open.block = Some(indent);
             }
         }

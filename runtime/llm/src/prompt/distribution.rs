@@ -82,6 +82,12 @@ impl Tally<'_> {
             .iter()
             .filter(|choice| !self.counts.contains_key(*choice));
         let never = never.cloned().collect();
+        // Graphs, which are no choices: those of the newest experiments.
+        let others = self
+            .counts
+            .iter()
+            .filter(|(value, count)| **count > 0 && !self.choices.contains(value));
+        let others: Vec<(String, usize)> = others.map(|(v, count)| (v.clone(), *count)).collect();
         let mut counts: Vec<(String, usize)> = self
             .choices
             .into_iter()
@@ -89,6 +95,7 @@ impl Tally<'_> {
                 let count = self.counts.get(&choice).copied().unwrap_or_default();
                 (choice, count)
             })
+            .chain(others)
             .collect();
         counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         ChoiceCounts {
@@ -135,5 +142,33 @@ dimensions:
         assert_eq!(newest.dimensions[0].counts[0], count("bce", 2));
         assert_eq!(newest.dimensions[0].never, ["other"]);
         assert_eq!(newest.dimensions.len(), 2);
+    }
+
+    #[test]
+    fn a_graph_is_counted_as_one_more_value_while_it_is_new() {
+        let space = Space::parse(
+            "
+space: open
+dimensions:
+  encoder: {group: arch, choices: [retnet, xlstm], graphs: true}
+",
+        )
+        .unwrap();
+        let graph = "graph-0123456789abcdef";
+        let own = Configuration::default().with("encoder", graph);
+        let plain = Configuration::default().with("encoder", "xlstm");
+        let of = |history: &[&Configuration]| {
+            let found = Distribution::of(&space, history.iter().copied(), 2);
+            found.dimensions[0].clone()
+        };
+        let new = of(&[&own, &plain]);
+        let count = |name: &str, count| (name.to_owned(), count);
+        assert_eq!(
+            new.counts,
+            [count("xlstm", 1), count(graph, 1), count("retnet", 0)]
+        );
+        assert_eq!(new.never, ["retnet"]);
+        let old = of(&[&plain, &plain, &own]);
+        assert_eq!(old.counts, [count("xlstm", 2), count("retnet", 0)]);
     }
 }

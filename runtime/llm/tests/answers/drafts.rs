@@ -51,6 +51,7 @@ pub fn draft(space: &Space, number: usize) -> Draft {
         configuration,
         priority: [Priority::Low, Priority::Normal, Priority::High][number % 3],
         rationale: Some(format!("Because {number} \"was\" never tried, it's new.")),
+        graph: None,
     };
     let mut lines = vec![quoted("idea_name", &idea.name)];
     for dimension in &space.dimensions {

@@ -3,7 +3,6 @@
 use candle_core::{Result, Tensor};
 
 use crate::kernels;
-use crate::parameters::Parameters;
 
 /// Lower bound of the interpolation before warm-up: almost all of the sub-layer passes.
 const EARLY_MINIMUM: f64 = 0.9;
@@ -18,30 +17,13 @@ pub struct Bypass {
 }
 
 impl Bypass {
-    /// Scales start at one half, inside the bounds after warm-up.
-    ///
-    /// # Errors
-    /// When the device has no memory left.
-    pub fn new(parameters: &mut Parameters, name: &str, dim: usize) -> Result<Self> {
-        Ok(Self {
-            scale: parameters.constant(&format!("{name}.scale"), &[dim], 0.5)?,
-        })
-    }
-
     /// The lower bound after a share of the warm-up in `[0, 1]`; it falls linearly.
     pub fn minimum(warmup: f64) -> f64 {
         EARLY_MINIMUM + (LATE_MINIMUM - EARLY_MINIMUM) * warmup.clamp(0.0, 1.0)
     }
 
-    /// `x` and `y` `[.., dim]` → `[.., dim]`; `minimum` is `c_min`.
-    ///
-    /// # Errors
-    /// When the shapes of `x` and `y` differ or don't end in `dim`.
-    pub fn forward(&self, x: &Tensor, y: &Tensor, minimum: f64) -> Result<Tensor> {
-        self.add(x, &(y - x)?, minimum)
-    }
-
-    /// The same for `y = x + branch`, the form of every sub-layer: `x + c · branch`.
+    /// `x + c · branch`, which is `(1 − c) x + c y` with `y = x + branch`; `minimum` is `c_min`, all
+    /// `[.., dim]`.
     ///
     /// # Errors
     /// When the shapes of `x` and `branch` differ or don't end in `dim`.

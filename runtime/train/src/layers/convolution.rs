@@ -1,9 +1,9 @@
-//! Depthwise convolution over time. Paper D.1.
+//! Convolutions over time: a filter for each channel (paper D.1), or all channels together.
 
 use candle_core::{Result, Tensor};
 
+use super::linear::Linear;
 use crate::kernels;
-use crate::parameters::Parameters;
 
 /// One filter a channel; frame `t` sees frames `t − before .. t − before + kernel`, and zeros where
 /// there are none.
@@ -18,43 +18,6 @@ pub struct DepthwiseConv1d {
 }
 
 impl DepthwiseConv1d {
-    /// Centred, for odd kernels. Weights uniform within `±1/√kernel`, bias zero.
-    ///
-    /// # Errors
-    /// When the device has no memory left.
-    pub fn new(parameters: &mut Parameters, name: &str, dim: usize, kernel: usize) -> Result<Self> {
-        Self::with_view(parameters, name, dim, kernel, kernel / 2)
-    }
-
-    /// Causal, with the same initial values: padding after a clip's end changes none of its frames.
-    ///
-    /// # Errors
-    /// When the device has no memory left.
-    pub fn causal(
-        parameters: &mut Parameters,
-        name: &str,
-        dim: usize,
-        kernel: usize,
-    ) -> Result<Self> {
-        Self::with_view(parameters, name, dim, kernel, kernel - 1)
-    }
-
-    fn with_view(
-        parameters: &mut Parameters,
-        name: &str,
-        dim: usize,
-        kernel: usize,
-        before: usize,
-    ) -> Result<Self> {
-        #[allow(clippy::cast_precision_loss)]
-        let bound = (kernel as f64).sqrt().recip();
-        Ok(Self {
-            before,
-            weight: parameters.uniform(&format!("{name}.weight"), &[dim, 1, kernel], bound)?,
-            bias: parameters.constant(&format!("{name}.bias"), &[dim], 0.0)?,
-        })
-    }
-
     /// `[batch, time, dim]` → `[batch, time, dim]`; padded frames must be zero, unless it is causal.
     ///
     /// # Errors
@@ -88,5 +51,53 @@ impl DepthwiseConv1d {
             });
         }
         sum.unwrap_or(padded).broadcast_add(&self.bias)
+    }
+}
+
+/// All channels together; frame `t` sees frames `t − before .. t − before + kernel`, and zeros where
+/// there are none.
+#[derive(Debug, Clone)]
+pub struct Convolution {
+    /// Frames before a frame that it sees: `kernel / 2` of a centred, `kernel − 1` of a causal one.
+    pub before: usize,
+    /// `[out, in, kernel]`.
+    pub weight: Tensor,
+    /// `[out]`.
+    pub bias: Tensor,
+}
+
+impl Convolution {
+    /// `[batch, time, in]` → `[batch, time, out]`; padded frames must be zero, unless it is causal. One
+    /// product over the frames that each frame sees.
+    ///
+    /// # Errors
+    /// When the last dimension is not `in`.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (seen, layer) = self.unfolded(x)?;
+        layer.forward(&seen)
+    }
+
+    /// The same of candle's own operations, for every device.
+    ///
+    /// # Errors
+    /// When the last dimension is not `in`.
+    pub fn composed(&self, x: &Tensor) -> Result<Tensor> {
+        let (seen, layer) = self.unfolded(x)?;
+        layer.composed(&seen)
+    }
+
+    /// What each frame sees, `[batch, time, kernel · in]`, and the map over it.
+    fn unfolded(&self, x: &Tensor) -> Result<(Tensor, Linear)> {
+        let time = x.dim(1)?;
+        let (out, inputs, kernel) = self.weight.dims3()?;
+        let padded = x.pad_with_zeros(1, self.before, kernel - 1 - self.before)?;
+        let shifted = (0..kernel).map(|tap| padded.narrow(1, tap, time));
+        let seen = Tensor::cat(&shifted.collect::<Result<Vec<_>>>()?, 2)?;
+        let weight = self.weight.permute((0, 2, 1))?.contiguous()?;
+        let layer = Linear {
+            weight: weight.reshape((out, kernel * inputs))?,
+            bias: Some(self.bias.clone()),
+        };
+        Ok((seen, layer))
     }
 }

@@ -24,6 +24,14 @@ pub fn gate(x: &Tensor, z: &Tensor) -> Result<Tensor> {
     if kernels::apply_to(x) {
         kernels::gate(x, z)
     } else {
-        x * z.silu()?
+        composed(x, z)
     }
+}
+
+/// The same of candle's own operations, for every device.
+///
+/// # Errors
+/// When the shapes differ.
+pub fn composed(x: &Tensor, z: &Tensor) -> Result<Tensor> {
+    x * z.silu()?
 }

@@ -40,29 +40,35 @@ impl Linear {
     /// # Errors
     /// When the last dimension is not `in`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let mut shape = x.dims().to_vec();
-        let inputs = shape.pop().unwrap_or(1);
-        let rows = shape.iter().product::<usize>();
-        let x = x.reshape((rows, inputs))?;
-        let y = if kernels::apply_to(&x) {
-            kernels::linear(&x, &self.weight, self.bias.as_ref())?
-        } else {
-            self.composed(&x)?
-        };
-        shape.push(self.weight.dim(0)?);
-        y.reshape(shape)
+        if !kernels::apply_to(x) {
+            return self.composed(x);
+        }
+        by_row(x, self.weight.dim(0)?, |rows| {
+            kernels::linear(rows, &self.weight, self.bias.as_ref())
+        })
     }
 
-    /// `[rows, in]` → `[rows, out]` of candle's own operations, for every device: one product over
-    /// all rows, where candle would broadcast the weight per batch.
+    /// The same of candle's own operations, for every device: one product over all rows, where candle
+    /// would broadcast the weight per batch.
     ///
     /// # Errors
     /// When the last dimension is not `in`.
     pub fn composed(&self, x: &Tensor) -> Result<Tensor> {
-        let y = x.matmul(&self.weight.t()?)?;
-        match &self.bias {
-            Some(bias) => y.broadcast_add(bias),
-            None => Ok(y),
-        }
+        by_row(x, self.weight.dim(0)?, |rows| {
+            let y = rows.matmul(&self.weight.t()?)?;
+            match &self.bias {
+                Some(bias) => y.broadcast_add(bias),
+                None => Ok(y),
+            }
+        })
     }
+}
+
+/// A map of `[rows, in]` to `[rows, out]`, of `[.., in]`.
+fn by_row(x: &Tensor, out: usize, map: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    let mut shape = x.dims().to_vec();
+    let inputs = shape.pop().unwrap_or(1);
+    let rows = shape.iter().product::<usize>();
+    shape.push(out);
+    map(&x.reshape((rows, inputs))?)?.reshape(shape)
 }

@@ -1,9 +1,9 @@
-//! Normalisations over the last dimension: BiasNorm (paper D.1, equation 5) and layer norm.
+//! Normalisations over the last dimension: BiasNorm (paper D.1, equation 5), layer
+//! norm and the norm by the root mean square.
 
 use candle_core::{D, Result, Tensor};
 
 use crate::kernels;
-use crate::parameters::Parameters;
 
 /// `x · exp(s) / √(mean_j (x_j − b_j)² + ε)`: unlike layer norm it keeps the vector's direction
 /// and, through the bias, part of its magnitude.
@@ -18,17 +18,8 @@ pub struct BiasNorm {
 }
 
 impl BiasNorm {
-    /// Bias and log scale start at zero.
-    ///
-    /// # Errors
-    /// When the device has no memory left.
-    pub fn new(parameters: &mut Parameters, name: &str, dim: usize) -> Result<Self> {
-        Ok(Self {
-            bias: parameters.constant(&format!("{name}.bias"), &[dim], 0.0)?,
-            log_scale: parameters.constant(&format!("{name}.log_scale"), &[], 0.0)?,
-            epsilon: 1e-8,
-        })
-    }
+    /// The usual.
+    pub const EPSILON: f64 = 1e-8;
 
     /// `[.., dim]` → `[.., dim]`.
     ///
@@ -74,18 +65,8 @@ pub struct LayerNorm {
 }
 
 impl LayerNorm {
-    /// Weight one, bias zero.
-    ///
-    /// # Errors
-    /// When the device has no memory left.
-    pub fn new(parameters: &mut Parameters, name: &str, dim: usize, groups: usize) -> Result<Self> {
-        Ok(Self {
-            weight: parameters.constant(&format!("{name}.weight"), &[dim], 1.0)?,
-            bias: parameters.constant(&format!("{name}.bias"), &[dim], 0.0)?,
-            groups,
-            epsilon: 1e-5,
-        })
-    }
+    /// The usual.
+    pub const EPSILON: f64 = 1e-5;
 
     /// `[.., dim]` → `[.., dim]`.
     ///
@@ -114,5 +95,27 @@ impl LayerNorm {
             .reshape(x.shape())?
             .broadcast_mul(&self.weight)?
             .broadcast_add(&self.bias)
+    }
+}
+
+/// `weight ⊙ x / √(mean x² + ε)`.
+#[derive(Debug, Clone)]
+pub struct RmsNorm {
+    /// `[dim]`.
+    pub weight: Tensor,
+}
+
+impl RmsNorm {
+    /// Keeps the root away from zero.
+    pub const EPSILON: f64 = 1e-5;
+
+    /// `[.., dim]` → `[.., dim]`.
+    ///
+    /// # Errors
+    /// When the last dimension is not `dim`.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let square = (x.sqr()?.mean_keepdim(D::Minus1)? + Self::EPSILON)?;
+        x.broadcast_mul(&square.sqrt()?.recip()?)?
+            .broadcast_mul(&self.weight)
     }
 }

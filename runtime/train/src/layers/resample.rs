@@ -3,7 +3,6 @@
 use candle_core::{Result, Tensor};
 
 use crate::mask::Mask;
-use crate::parameters::Parameters;
 
 /// Windows of `factor` frames, each reduced to its average under `softmax(alpha)`.
 #[derive(Debug, Clone)]
@@ -13,16 +12,6 @@ pub struct Downsample {
 }
 
 impl Downsample {
-    /// Starts as the plain average.
-    ///
-    /// # Errors
-    /// When the device has no memory left.
-    pub fn new(parameters: &mut Parameters, name: &str, factor: usize) -> Result<Self> {
-        Ok(Self {
-            alpha: parameters.constant(&format!("{name}.alpha"), &[factor], 0.0)?,
-        })
-    }
-
     /// `[batch, time, dim]` → `[batch, ⌈time / factor⌉, dim]`. The last frame of a clip is repeated
     /// to fill its last window, so that padding changes nothing.
     ///

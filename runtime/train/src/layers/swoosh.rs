@@ -9,12 +9,17 @@ pub(super) fn softplus(x: &Tensor) -> Result<Tensor> {
     x.relu()? + ((x.abs()?.neg()?.exp()? + 1.0)?.log()?)
 }
 
+/// Shift and constant of SwooshR.
+pub const R: (f64, f64) = (1.0, 0.313_261_687);
+/// Shift and constant of SwooshL.
+pub const L: (f64, f64) = (4.0, 0.035);
+
 /// `log(1 + e^{x-1}) − 0.08x − 0.313261687`, zero at zero. Any shape.
 ///
 /// # Errors
 /// When the device has no memory left.
 pub fn swoosh_r(x: &Tensor) -> Result<Tensor> {
-    swoosh(x, 1.0, 0.313_261_687)
+    swoosh(x, R.0, R.1)
 }
 
 /// `log(1 + e^{x-4}) − 0.08x − 0.035`, nearly off for inputs around zero. Any shape.
@@ -22,7 +27,7 @@ pub fn swoosh_r(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When the device has no memory left.
 pub fn swoosh_l(x: &Tensor) -> Result<Tensor> {
-    swoosh(x, 4.0, 0.035)
+    swoosh(x, L.0, L.1)
 }
 
 fn swoosh(x: &Tensor, shift: f64, constant: f64) -> Result<Tensor> {

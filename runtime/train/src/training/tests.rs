@@ -2,7 +2,8 @@
 //! message names the part that is no longer connected.
 
 use candle_core::{DType, Tensor};
-use orze_campaign::Configuration;
+use orze_campaign::protocol::EncoderSpec;
+use orze_campaign::{Configuration, Graph};
 
 use super::*;
 use crate::dataset::Dataset;
@@ -30,11 +31,13 @@ fn plain() -> Configuration {
 fn with_training(configuration: &Configuration, check: impl FnOnce(Training<'_>, &Dataset)) {
     let folder = tempfile::tempdir().unwrap();
     let dataset = testing::dataset(folder.path());
-    let (recipe, _) = Recipe::read(configuration).unwrap();
+    let spec = testing::encoder(configuration);
+    let (recipe, _) = Recipe::read(configuration, Some(&spec)).unwrap();
     let features = dataset.features(&recipe.backbone).unwrap();
     let input = ExperimentInput {
         dataset: &dataset,
         configuration,
+        encoder: Some(&spec),
         seed: 3,
         directory: folder.path(),
         evaluate_test: false,
@@ -195,7 +198,7 @@ fn pooling_weights(
 /// Every encoder with every pooling, in the batches that the experiment makes of a real pack.
 #[test]
 fn padding_changes_no_score_of_an_experiment() {
-    for encoder in crate::encoders::NAMES {
+    for encoder in orze_shipped::NAMES {
         for pooling in Pooling::NAMES {
             let configuration = plain()
                 .with("temporal_encoder", encoder)
@@ -273,15 +276,24 @@ fn backbones_that_can_not_be_fused_are_named() {
 fn a_model_beyond_the_memory_is_a_failure_and_not_the_end_of_the_process() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = testing::dataset(folder.path());
-    let configuration = plain().with("model_dim", 1_i64 << 44);
+    let mut configuration = plain().with("model_dim", i64::from(u32::MAX));
+    configuration.values.remove("layers");
+    configuration.values.remove("heads");
+    let nothing = EncoderSpec {
+        name: "retnet".to_owned(),
+        hyperparameters: BTreeMap::new(),
+        graph: Graph::parse_yaml("nodes: []\noutput: x").unwrap(),
+        source: "idea".to_owned(),
+    };
     let input = ExperimentInput {
         dataset: &dataset,
         configuration: &configuration,
+        encoder: Some(&nothing),
         seed: 3,
         directory: folder.path(),
         evaluate_test: false,
     };
-    let (recipe, _) = Recipe::read(&configuration).unwrap();
+    let (recipe, _) = Recipe::read(&configuration, Some(&nothing)).unwrap();
     let features = dataset.features(&recipe.backbone).unwrap();
     let failure = Training::new(&input, recipe, features).err().unwrap();
     assert_eq!(failure.kind, FailureKind::OutOfMemory, "{failure}");
