@@ -3,31 +3,30 @@
 //! It starts the other actors, starts them again when they fail, and ends the run: when the budget
 //! is spent, when the user asks for it, or when nothing can go on.
 
+mod children;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use orze_ledger::{Entry, Ledger, LedgerError, Reader};
-use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use crate::analyst::{Analyst, AnalystMessage};
+use crate::analyst::AnalystMessage;
 use crate::context::Context;
-use crate::deduplicator::{Deduplicator, DeduplicatorMessage};
+use crate::deduplicator::DeduplicatorMessage;
 use crate::directory::Name;
-use crate::diversity_host::DiversityHost;
-use crate::intake::{Intake, IntakeMessage};
+use crate::intake::IntakeMessage;
 use crate::kept::Kept;
-use crate::ledger::LedgerWriter;
 use crate::outbox::{Outbox, Ticket};
 use crate::process;
-use crate::researcher::{self, ResearcherMessage};
+use crate::researcher::ResearcherMessage;
 use crate::restart::{FailureHistory, Verdict};
-use crate::scheduler::{Scheduler, SchedulerMessage};
+use crate::scheduler::SchedulerMessage;
 use crate::shutdown::Shutdown;
-use crate::slot::{GpuSlot, SlotMessage};
-use crate::task_host::TaskHost;
+use crate::slot::SlotMessage;
 use crate::view::SlotView;
 
 pub use crate::shutdown::StopReason;
@@ -192,78 +191,6 @@ impl Actor for Campaign {
 }
 
 impl Campaign {
-    /// Every actor below, in the order of their start: who writes first, who works last.
-    fn children(&self) -> Vec<Name> {
-        let researchers = (0..self.context.settings.researcher.len()).map(Name::Researcher);
-        let slots = (0..u32::try_from(self.context.slots.len()).unwrap_or(0)).map(Name::Slot);
-        let judges = self
-            .context
-            .settings
-            .researcher
-            .iter()
-            .any(|r| r.agent().is_some());
-        let hosts = [
-            (Name::TaskHost, TaskHost::is_needed(&self.context)),
-            (Name::DiversityHost, judges),
-        ];
-        let hosts = hosts
-            .into_iter()
-            .filter_map(|(name, needed)| needed.then_some(name));
-        [Name::Ledger, Name::Analyst, Name::Deduplicator]
-            .into_iter()
-            .chain(hosts)
-            .chain(researchers)
-            .chain([Name::Intake, Name::Scheduler])
-            .chain(slots)
-            .collect()
-    }
-
-    async fn start(
-        &self,
-        name: Name,
-        supervisor: ActorCell,
-        kept: &Arc<Kept>,
-    ) -> Result<(), ActorProcessingErr> {
-        let context = Arc::clone(&self.context);
-        let kept = Arc::clone(kept);
-        match name {
-            Name::Campaign => {}
-            Name::Ledger => {
-                let opened = Arc::clone(&self.opened);
-                let actor = LedgerWriter { context, opened };
-                Actor::spawn_linked(None, actor, (), supervisor).await?;
-            }
-            Name::Intake => {
-                Actor::spawn_linked(None, Intake { context }, (), supervisor).await?;
-            }
-            Name::TaskHost => {
-                Actor::spawn_linked(None, TaskHost { context }, (), supervisor).await?;
-            }
-            Name::DiversityHost => {
-                Actor::spawn_linked(None, DiversityHost { context }, (), supervisor).await?;
-            }
-            Name::Deduplicator => {
-                Actor::spawn_linked(None, Deduplicator { context }, (), supervisor).await?;
-            }
-            Name::Scheduler => {
-                Actor::spawn_linked(None, Scheduler { context }, (), supervisor).await?;
-            }
-            Name::Analyst => {
-                Actor::spawn_linked(None, Analyst { context, kept }, (), supervisor).await?;
-            }
-            Name::Researcher(index) => researcher::spawn(context, index, kept, supervisor).await?,
-            Name::Slot(number) => {
-                let actor = GpuSlot {
-                    context,
-                    number,
-                    kept,
-                };
-                Actor::spawn_linked(None, actor, (), supervisor).await?;
-            }
-        }
-        Ok(())
-    }
-
     fn tell(&self, text: String) {
         self.context
             .directory

@@ -89,6 +89,8 @@ pub struct State {
     sweeps_on_their_way: usize,
     /// The base whose variants the task's plugin is making.
     asked: Option<Finished>,
+    /// Proposals in a row that no plugin could check, and why the last could not be.
+    unchecked: (u32, String),
     seq: i64,
     open: bool,
 }
@@ -124,6 +126,7 @@ impl Actor for Intake {
             standings: Standings::default(),
             sweeps_on_their_way: 0,
             asked: None,
+            unchecked: (0, String::new()),
             seq: resume.seq,
             open: true,
         };
@@ -194,6 +197,7 @@ impl Intake {
     fn take_in(&self, state: &mut State, news: &News) {
         match news {
             News::Admitted(record) => {
+                state.unchecked.0 = 0;
                 if !state.standings.experiments.contains_key(&record.id) {
                     state.standings.stands(record);
                 }
@@ -204,6 +208,10 @@ impl Intake {
                 self.settle(state, &record.researcher, record.kind, settlement);
             }
             News::Rejected(rejection) => {
+                state.unchecked = match rejection.kind {
+                    RejectionKind::PluginFault => (state.unchecked.0 + 1, rejection.reason.clone()),
+                    _ => (0, String::new()),
+                };
                 let settlement = Settlement {
                     rejected: 1,
                     ..Settlement::default()
@@ -375,19 +383,11 @@ impl Intake {
         }
         let idle = state.standings.queued == 0
             && state.standings.running == 0
-            && state.sweeps_on_their_way == 0;
+            && state.sweeps_on_their_way == 0
+            && state.asked.is_none();
         if idle && state.credits.outstanding() == 0 && state.credits.exhausted() {
-            self.context.directory.send(
-                Name::Campaign,
-                CampaignMessage::Stop(if state.credits.all_retired() {
-                    StopReason::BudgetSpent(
-                        "the money for language models is spent, and nobody else proposes"
-                            .to_owned(),
-                    )
-                } else {
-                    StopReason::SpaceExhausted
-                }),
-            );
+            let message = CampaignMessage::Stop(why_nobody_proposes(state));
+            self.context.directory.send(Name::Campaign, message);
         }
     }
 
@@ -470,6 +470,20 @@ impl Intake {
             experiment: self.experiment(origin_key, &author, Some(variant.parent), idea),
             point: variant.point,
         }
+    }
+}
+
+/// Why the campaign ends when nobody proposes anything more.
+fn why_nobody_proposes(state: &State) -> StopReason {
+    let (unchecked, why) = &state.unchecked;
+    if state.credits.all_retired() {
+        let why = "the money for language models is spent, and nobody else proposes";
+        StopReason::BudgetSpent(why.to_owned())
+    } else if *unchecked >= PATIENCE {
+        // The space is not exhausted: nothing in it could be looked at.
+        StopReason::Failed(format!("none of the last {unchecked} proposals {why}"))
+    } else {
+        StopReason::SpaceExhausted
     }
 }
 

@@ -145,20 +145,19 @@ impl TaskHost {
 
     async fn sweep(&self, state: &mut State, base: Finished) -> Result<(), ActorProcessingErr> {
         let parent = base.id;
-        let (answer, faults) = self
-            .call(state, move |_, task| {
-                match task.map(|task| task.sweep(&base)) {
-                    Some(Ok(variants)) => (variants, Vec::new()),
-                    // The campaign's own grid stands in.
-                    Some(Err(CallError::Fault(fault))) => (None, vec![fault]),
-                    Some(Err(_)) | None => (None, Vec::new()),
+        let answer = self
+            .call(state, move |_, task| match task?.sweep(&base) {
+                Ok(variants) => variants,
+                Err(error) => {
+                    tracing::warn!("the campaign's own grid stands in: {error}");
+                    None
                 }
             })
             .await?;
         let own = answer.map(|variants| self.points(&variants));
         let message = IntakeMessage::SweepMade { parent, own };
         self.context.directory.send(Name::Intake, message);
-        self.faults(state, faults)
+        Ok(())
     }
 
     /// The variants that lie in the space.
@@ -228,9 +227,8 @@ pub fn judged(
     }
     match task.prioritise(configuration, *priority) {
         Ok(given) => *priority = given,
-        // The author's own priority stands.
-        Err(CallError::Fault(fault)) => faults.push(fault),
-        Err(_) => {}
+        // A fault here costs nobody an idea.
+        Err(error) => tracing::warn!("the author's priority stands: {error}"),
     }
     None
 }

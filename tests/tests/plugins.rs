@@ -55,32 +55,17 @@ fn a_bundled_task_brings_the_space_and_stands_with_every_experiment() {
     );
 }
 
-#[test]
-fn a_hostile_task_costs_its_own_proposals_and_nothing_else() {
-    let hostile = root().join("plugins/host/tests/components/hostile-task.wasm");
-    let bad = [
-        "loop",
-        "trap",
-        "recurse",
-        "memory",
-        "out-of-bounds",
-        "huge-text",
-        "not-utf8",
-        "huge-list",
-    ];
-    let fine: Vec<String> = (0..30).map(|number| format!("fine-{number}")).collect();
-    let all: Vec<&str> = bad
-        .into_iter()
-        .chain(fine.iter().map(String::as_str))
-        .collect();
-    let campaign = Campaign::written(
+/// A campaign whose task plugin misbehaves as the dimension `do` says, over a table of results.
+fn hostile(choices: &[&str], more: &str) -> Campaign {
+    let component = root().join("plugins/host/tests/components/hostile-task.wasm");
+    let campaign = Campaign::written(&format!(
         r#"
 [campaign]
 name = "test"
 directory = "campaign"
-budget = { experiments = 30 }
+budget = {{ experiments = 30 }}
 [task]
-plugin = "hostile.wasm"
+plugin = "{}"
 [plugins]
 fuel = 50_000_000
 [space]
@@ -95,18 +80,39 @@ enabled = false
 name = "scout"
 kind = "random"
 "#,
-    );
+        component.display()
+    ));
     let folder = campaign.folder();
     let folder = folder.parent().unwrap();
-    std::fs::copy(hostile, folder.join("hostile.wasm")).unwrap();
     let space = format!(
-        "space: hostile\ndimensions:\n  do: {{group: data, choices: [{}]}}\n",
-        all.join(", ")
+        "space: hostile\ndimensions:\n  do: {{group: data, choices: [{}]}}\n{more}",
+        choices.join(", ")
     );
     std::fs::write(folder.join("space.yaml"), space).unwrap();
-    let rows: Vec<String> = all.iter().map(|value| format!("{value},0.5")).collect();
+    let rows: Vec<String> = choices.iter().map(|value| format!("{value},0.5")).collect();
     let table = format!("do,objective\n{}\n", rows.join("\n"));
     std::fs::write(folder.join("table.csv"), table).unwrap();
+    campaign
+}
+
+#[test]
+fn a_hostile_task_costs_its_own_proposals_and_nothing_else() {
+    let bad = [
+        "loop",
+        "trap",
+        "recurse",
+        "memory",
+        "out-of-bounds",
+        "huge-text",
+        "not-utf8",
+        "huge-list",
+    ];
+    let fine: Vec<String> = (0..30).map(|number| format!("fine-{number}")).collect();
+    let choices: Vec<&str> = bad
+        .into_iter()
+        .chain(fine.iter().map(String::as_str))
+        .collect();
+    let campaign = hostile(&choices, "");
     campaign.finish();
     let tried: BTreeSet<String> = campaign
         .records()
@@ -118,6 +124,20 @@ kind = "random"
         .collect();
     assert_eq!(tried, fine.iter().cloned().collect());
     assert!(kinds(&campaign).contains(&"plugin_fault".to_owned()));
+}
+
+#[test]
+fn a_task_that_can_check_nothing_ends_the_run_and_says_so() {
+    let more = "  lr: {group: train, range: [1.0e-5, 1.0e-2], scale: log}\n";
+    let campaign = hostile(&["trap"], more);
+    let output = run(&["--config", campaign.file(), "--progress", "none"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let message = stderr(&output);
+    assert!(
+        message.contains("plugin `hostile-task`, validate: crashed"),
+        "{message}"
+    );
+    assert!(campaign.records().is_empty());
 }
 
 /// The bundled data with an encoder of one's own, as a graph in a file.

@@ -311,3 +311,21 @@ fn a_cache_that_cannot_be_used_costs_only_time() {
     let host = Host::new(&options).unwrap();
     assert!(host.open(HOSTILE, "p", None, PluginKind::Task).is_ok());
 }
+
+/// A published version of the contracts is frozen: plugins were built against these very files. What
+/// has to change goes into another version's folder.
+#[test]
+fn the_published_contracts_are_as_they_were() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit/v1");
+    let packages = ["types", "host", "task", "diversity", "encoder"];
+    let files = packages
+        .map(|name| format!("{folder}/deps/orze-{name}/{name}.wit"))
+        .into_iter()
+        .chain([format!("{folder}/plugin.wit")]);
+    let mut hasher = blake3::Hasher::new();
+    for file in files {
+        hasher.update(&std::fs::read(&file).unwrap());
+    }
+    let digest = hasher.finalize().to_hex();
+    assert_eq!(&digest[..16], "7597fd061d70932f", "wit/v1 has changed");
+}

@@ -23,6 +23,18 @@ pub fn command(arguments: &Arguments) -> anyhow::Result<Done> {
         space.dimensions.len(),
         space.discrete_cardinality()
     );
+    let plugins = &prepared.equipment.digests;
+    if !plugins.is_empty() {
+        let plugins: Vec<String> = plugins
+            .iter()
+            .map(|(name, digest)| format!("{name} {digest}"))
+            .collect();
+        println!("plugins    {}", plugins.join(", "));
+    }
+    let encoders: Vec<&str> = prepared.equipment.plugins.encoders.names().collect();
+    if !encoders.is_empty() {
+        println!("encoders   {}", encoders.join(", "));
+    }
     match &prepared.data {
         Data::Pack(summary) => {
             let splits: Vec<String> = summary

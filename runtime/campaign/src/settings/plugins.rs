@@ -28,7 +28,7 @@ impl Default for PluginSettings {
         Self {
             encoders: Vec::new(),
             timeout_s: 2.0,
-            fuel: 2_000_000_000,
+            fuel: 1_000_000_000,
             memory_mib: 128,
             max_parameters: 50_000_000,
             max_flops_per_clip: 20_000_000_000,
