@@ -65,10 +65,10 @@ impl Encoders {
         }
     }
 
-    /// Takes in the encoders of a plugin; they go before those of the same name that are there.
+    /// Takes in the encoders of a plugin.
     ///
     /// # Errors
-    /// An [`InputError`] when the plugin can't say what it offers.
+    /// An [`InputError`] when the plugin can't say what it offers, or offers a name that is taken.
     pub fn add_plugin(&mut self, plugin: &Plugin) -> Result<(), InputError> {
         let descriptions = EncoderInstance::new(plugin)
             .and_then(|mut instance| {
@@ -78,17 +78,33 @@ impl Encoders {
             .map_err(|error| error.in_file(format!("plugin {}", plugin.name())))?;
         for description in descriptions {
             let maker = Maker::Plugin(plugin.clone());
-            let name = description.name.clone();
-            self.offers.insert(name, Offer { description, maker });
+            self.offer(Offer { description, maker })
+                .map_err(|error| error.in_file(format!("plugin {}", plugin.name())))?;
         }
         Ok(())
     }
 
-    /// Takes in an encoder that stands as a graph in a file; its key `encoder` names it.
+    /// One name must not mean two encoders: results under it would mix.
+    fn offer(&mut self, offer: Offer) -> Result<(), InputError> {
+        let name = offer.description.name.clone();
+        if let Some(other) = self.offers.get(&name) {
+            let whose = match &other.maker {
+                Maker::Plugin(plugin) => format!("the plugin `{}`", plugin.name()),
+                Maker::Graph(_, source) => source.clone(),
+            };
+            let message = format!("`{name}` is an encoder of {whose} already");
+            return Err(InputError::new(message).hint("give it another name"));
+        }
+        self.offers.insert(name, offer);
+        Ok(())
+    }
+
+    /// Takes in an encoder that stands as a graph in a file; its key `encoder` names it. Gives its name
+    /// and the digest of its graph.
     ///
     /// # Errors
-    /// An [`InputError`] that names the file, the node and the mistake.
-    pub fn add_file(&mut self, file: &Path) -> Result<(), InputError> {
+    /// An [`InputError`] that names the file, the node and the mistake, or a name that is taken.
+    pub fn add_file(&mut self, file: &Path) -> Result<(String, String), InputError> {
         let read = || {
             let text = std::fs::read_to_string(file)
                 .map_err(|error| InputError::new(format!("can't be read: {error}")))?;
@@ -103,15 +119,17 @@ impl Encoders {
             Ok((name, graph))
         };
         let (name, graph) = read().map_err(|error: InputError| error.in_file(file))?;
-        let source = format!("{} {}", file.display(), graph.digest());
+        let digest = graph.digest();
+        let source = format!("{} {digest}", file.display());
         let description = EncoderDescription {
             name: name.clone(),
             summary: String::new(),
             hyperparameters: Vec::new(),
         };
         let maker = Maker::Graph(Arc::new(graph), source);
-        self.offers.insert(name, Offer { description, maker });
-        Ok(())
+        self.offer(Offer { description, maker })
+            .map_err(|error| error.in_file(file))?;
+        Ok((name, digest))
     }
 
     /// The names on offer.

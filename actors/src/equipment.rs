@@ -51,7 +51,7 @@ pub fn space_of(settings: &Settings, file: &Path) -> Result<Space, InputError> {
 pub fn equip(settings: &Settings, file: &Path, frames: u32) -> Result<Equipment, InputError> {
     let host = host(settings)?;
     let mut digests = BTreeMap::new();
-    let mut note = |plugin: &Plugin| {
+    let note = |digests: &mut BTreeMap<_, _>, plugin: &Plugin| {
         let name = format!("{}/{}", plugin.kind(), plugin.name());
         digests.insert(name, plugin.digest().to_owned());
     };
@@ -59,7 +59,7 @@ pub fn equip(settings: &Settings, file: &Path, frames: u32) -> Result<Equipment,
     let mut described = None;
     if settings.task.as_ref().is_some_and(|t| t.plugin.is_some()) {
         let (plugin, description, told) = task(&host, settings, file)?;
-        note(&plugin);
+        note(&mut digests, &plugin);
         rules.push(told);
         described = Some((plugin, description));
     }
@@ -71,7 +71,7 @@ pub fn equip(settings: &Settings, file: &Path, frames: u32) -> Result<Equipment,
     };
     let (diversity, terms) = diversity(&host, settings, &space, file)?;
     if settings.researcher.iter().any(|r| r.agent().is_some()) {
-        note(&diversity);
+        note(&mut digests, &diversity);
     }
     let mut encoders = Encoders::new(&settings.plugins, &space, frames);
     if settings.trainer.kind == TrainerKind::Candle {
@@ -86,14 +86,15 @@ pub fn equip(settings: &Settings, file: &Path, frames: u32) -> Result<Equipment,
             };
             let path = Path::new(reference);
             if !is_bundled(reference) && path.extension().is_none_or(|e| e != "wasm") {
-                encoders.add_file(path).map_err(at)?;
+                let (name, digest) = encoders.add_file(path).map_err(at)?;
+                digests.insert(format!("encoder/{name}"), digest);
                 continue;
             }
             let plugin = host
                 .open_reference(reference, Path::new(""), PluginKind::Encoder)
                 .map_err(at)?;
             encoders.add_plugin(&plugin).map_err(at)?;
-            note(&plugin);
+            note(&mut digests, &plugin);
         }
     }
     let (task, description) = described.unzip();

@@ -1,5 +1,6 @@
 //! Intake: validates proposals, adds sweeps, and grants the credits that researchers spend.
 
+mod reasons;
 mod standings;
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use orze_plugins::Finished;
 use orze_search::{CreditBook, ResearcherIndex, Settlement, SweepVariant, Sweeper};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use crate::campaign::{CampaignMessage, StopReason};
+use crate::campaign::CampaignMessage;
 use crate::context::Context;
 use crate::deduplicator::Candidate;
 use crate::directory::Name;
@@ -21,6 +22,7 @@ use crate::ledger::NewsBatch;
 use crate::pipeline::Proposals;
 use crate::researcher::ResearcherMessage;
 use crate::task_host::TaskHostMessage;
+use reasons::{join, why_nobody_proposes};
 use standings::Standings;
 
 /// Fruitless grants in a row after which a researcher waits for news.
@@ -89,8 +91,8 @@ pub struct State {
     sweeps_on_their_way: usize,
     /// The base whose variants the task's plugin is making.
     asked: Option<Finished>,
-    /// Proposals in a row that no plugin could check, and why the last could not be.
-    unchecked: (u32, String),
+    /// Proposals in a row that the task refused or could not check, and why the last one.
+    refused: (u32, String),
     seq: i64,
     open: bool,
 }
@@ -126,7 +128,7 @@ impl Actor for Intake {
             standings: Standings::default(),
             sweeps_on_their_way: 0,
             asked: None,
-            unchecked: (0, String::new()),
+            refused: (0, String::new()),
             seq: resume.seq,
             open: true,
         };
@@ -197,7 +199,7 @@ impl Intake {
     fn take_in(&self, state: &mut State, news: &News) {
         match news {
             News::Admitted(record) => {
-                state.unchecked.0 = 0;
+                state.refused.0 = 0;
                 if !state.standings.experiments.contains_key(&record.id) {
                     state.standings.stands(record);
                 }
@@ -208,8 +210,10 @@ impl Intake {
                 self.settle(state, &record.researcher, record.kind, settlement);
             }
             News::Rejected(rejection) => {
-                state.unchecked = match rejection.kind {
-                    RejectionKind::PluginFault => (state.unchecked.0 + 1, rejection.reason.clone()),
+                state.refused = match rejection.kind {
+                    RejectionKind::PluginFault | RejectionKind::Rule => {
+                        (state.refused.0 + 1, rejection.reason.clone())
+                    }
                     _ => (0, String::new()),
                 };
                 let settlement = Settlement {
@@ -386,7 +390,8 @@ impl Intake {
             && state.sweeps_on_their_way == 0
             && state.asked.is_none();
         if idle && state.credits.outstanding() == 0 && state.credits.exhausted() {
-            let message = CampaignMessage::Stop(why_nobody_proposes(state));
+            let why = why_nobody_proposes(state.credits.all_retired(), &state.refused);
+            let message = CampaignMessage::Stop(why);
             self.context.directory.send(Name::Campaign, message);
         }
     }
@@ -471,29 +476,4 @@ impl Intake {
             point: variant.point,
         }
     }
-}
-
-/// Why the campaign ends when nobody proposes anything more.
-fn why_nobody_proposes(state: &State) -> StopReason {
-    let (unchecked, why) = &state.unchecked;
-    if state.credits.all_retired() {
-        let why = "the money for language models is spent, and nobody else proposes";
-        StopReason::BudgetSpent(why.to_owned())
-    } else if *unchecked >= PATIENCE {
-        // The space is not exhausted: nothing in it could be looked at.
-        StopReason::Failed(format!("none of the last {unchecked} proposals {why}"))
-    } else {
-        StopReason::SpaceExhausted
-    }
-}
-
-fn join(errors: &[orze_campaign::InputError]) -> String {
-    let texts: Vec<String> = errors
-        .iter()
-        .map(|error| match &error.hint {
-            Some(hint) => format!("{error} ({hint})"),
-            None => error.to_string(),
-        })
-        .collect();
-    texts.join("; ")
 }

@@ -58,8 +58,11 @@ impl FaultStreak {
     pub fn fault(&mut self, fault: &dyn Display) -> Option<String> {
         self.count += 1;
         self.last = fault.to_string();
-        tracing::warn!(in_a_row = self.count, "{fault}");
-        (self.count <= TOLD).then(|| self.last.clone())
+        let told = self.count <= TOLD;
+        if !told {
+            tracing::debug!(in_a_row = self.count, "{fault}");
+        }
+        told.then(|| self.last.clone())
     }
 
     /// Whether the host goes on.

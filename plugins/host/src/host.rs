@@ -192,7 +192,9 @@ impl Host {
 /// An [`InputError`] where it can't be read or is too large for a plugin.
 pub fn read(file: &Path) -> Result<Vec<u8>, InputError> {
     let unreadable = |error: std::io::Error| {
-        InputError::new(format!("the plugin can't be read: {error}")).in_file(file)
+        InputError::new(format!("the plugin can't be read: {error}"))
+            .in_file(file)
+            .hint("`orze-runtime plugin build` writes one; a path is relative to the campaign file")
     };
     let size = std::fs::metadata(file).map_err(unreadable)?.len();
     if let Some(error) = too_large(size) {

@@ -10,6 +10,7 @@ use crate::arguments::Arguments;
 use crate::live::shown;
 use crate::outcome::Done;
 use crate::prepare::{Data, prepare};
+use crate::verify::verify_rules;
 
 /// Prints one line for each thing that was verified.
 pub fn command(arguments: &Arguments) -> anyhow::Result<Done> {
@@ -30,6 +31,9 @@ pub fn command(arguments: &Arguments) -> anyhow::Result<Done> {
             .map(|(name, digest)| format!("{name} {digest}"))
             .collect();
         println!("plugins    {}", plugins.join(", "));
+    }
+    if let Some((refused, of)) = verify_rules(&prepared.equipment)? {
+        println!("rules      the task refuses {refused} of {of} configurations of its space");
     }
     let encoders: Vec<&str> = prepared.equipment.plugins.encoders.names().collect();
     if !encoders.is_empty() {

@@ -126,7 +126,7 @@ pub fn prepare(arguments: &Arguments) -> Result<Prepared, InputError> {
             if let Some(task) = &equipment.task {
                 verify_data(task, &pack)?;
             }
-            let encoders = verify_pack(&settings, &equipment, &pack)?;
+            let encoders = verify_pack(&settings, &equipment, &pack, &summary)?;
             if let Some(backbone) = settings
                 .task
                 .as_ref()

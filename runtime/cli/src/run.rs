@@ -1,5 +1,6 @@
 //! `orze-runtime --config F`: runs or resumes a campaign.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -36,6 +37,7 @@ pub fn command(arguments: &Arguments) -> anyhow::Result<Done> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(screen.clone())
         .init();
     let ending = campaign(&prepared, &screen)?;
