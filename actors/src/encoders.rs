@@ -10,6 +10,7 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use orze_campaign::error::nearest;
 use orze_campaign::graph::{DEFAULT_WIDTH, Graph, GraphBudget};
+use orze_campaign::idea::encoder::explain;
 use orze_campaign::protocol::EncoderSpec;
 use orze_campaign::settings::PluginSettings;
 use orze_campaign::{Configuration, Failure, FailureKind, InputError, Space, Value, yaml};
@@ -132,6 +133,26 @@ impl Encoders {
         Ok((name, digest))
     }
 
+    /// Takes care that no hyperparameter means something to the trainer too, whose keys these are:
+    /// one value would then be two settings.
+    ///
+    /// # Errors
+    /// An [`InputError`] that names the encoder and the key.
+    pub fn verify_keys(&self, trainer: &[&str]) -> Result<(), InputError> {
+        let taken = |key: &str| trainer.contains(&key) || SIZE.iter().any(|(size, _)| *size == key);
+        for Offer { description, .. } in self.offers.values() {
+            let own = &description.hyperparameters;
+            if let Some(own) = own.iter().find(|own| taken(&own.key)) {
+                let message = format!(
+                    "the encoder `{}` has a hyperparameter `{}`, which is a key of the trainer",
+                    description.name, own.key
+                );
+                return Err(InputError::new(message).hint("give it another key"));
+            }
+        }
+        Ok(())
+    }
+
     /// The names on offer.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.offers.keys().map(String::as_str)
@@ -213,19 +234,9 @@ impl Encoders {
                 "{ENCODER}: nobody offers an encoder `{name}`; there are: {names}{near}"
             ))
         })?;
-        let mut hyperparameters = BTreeMap::new();
-        for hyperparameter in &offer.description.hyperparameters {
-            let key = &hyperparameter.key;
-            let value = configuration.get(key).unwrap_or(&hyperparameter.default);
-            if !hyperparameter.domain.contains(value) {
-                let allowed = hyperparameter.domain.describe();
-                return Err(bad(format!(
-                    "{key}: {value} is not allowed by the encoder `{name}`; allowed: {allowed}"
-                )));
-            }
-            hyperparameters.insert(key.clone(), value.clone());
-        }
-        Ok((offer.maker.clone(), hyperparameters))
+        let own = offer.description.hyperparameters(configuration);
+        let own = own.map_err(|problems| bad(CallError::Refused(problems).to_string()))?;
+        Ok((offer.maker.clone(), own.values))
     }
 
     fn make(
@@ -261,9 +272,8 @@ impl Encoders {
             }
         };
         graph.check(size.dim, budget).map_err(|error| {
-            let hint = error.hint.as_ref();
-            let hint = hint.map_or_else(String::new, |hint| format!(" ({hint})"));
-            bad(format!("{ENCODER}: `{name}`: {error}{hint}"))
+            let why = explain(&error.into());
+            bad(format!("{ENCODER}: `{name}`: {why}"))
         })?;
         Ok(EncoderSpec {
             name: name.to_owned(),
@@ -321,4 +331,64 @@ fn size(configuration: &Configuration) -> Result<EncoderSize, Failure> {
 
 fn bad(message: String) -> Failure {
     Failure::new(FailureKind::BadConfiguration, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use orze_plugins::{Host, HostOptions, PluginKind};
+
+    use super::*;
+
+    /// A plugin that offers `plain`, with the hyperparameters `scale` (0.5 to 2) and `function`.
+    fn encoders() -> Encoders {
+        let bytes = include_bytes!("../../plugins/host/tests/components/hostile-encoder.wasm");
+        let host = Host::new(&HostOptions::default()).unwrap();
+        let plugin = host
+            .open(bytes, "guest", None, PluginKind::Encoder)
+            .unwrap();
+        let space = "space: s\ndimensions:\n  a: {group: arch, choices: [b]}\nfixed: {heads: 2}\n";
+        let space = Space::parse(space).unwrap();
+        let mut encoders = Encoders::new(&PluginSettings::default(), &space, 20);
+        encoders.add_plugin(&plugin).unwrap();
+        let again = encoders.add_plugin(&plugin).unwrap_err();
+        assert!(
+            again.to_string().contains("`plain` is an encoder of"),
+            "{again}"
+        );
+        encoders
+    }
+
+    #[test]
+    fn a_key_of_the_trainer_is_no_hyperparameter() {
+        let encoders = encoders();
+        encoders.verify_keys(&["dropout"]).unwrap();
+        let error = encoders.verify_keys(&["dropout", "scale"]).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("`plain`") && error.contains("`scale`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_a_graph_was_made_with_is_listed_and_kept_to_its_domain() {
+        let encoders = encoders();
+        let plain = Configuration::default()
+            .with(ENCODER, "plain")
+            .with("model_dim", 8)
+            .with("heads", 2);
+        let spec = encoders.resolve(&plain, None).unwrap();
+        let keys: Vec<&str> = spec.hyperparameters.keys().map(String::as_str).collect();
+        assert_eq!(keys, ["function", "heads", "layers", "model_dim", "scale"]);
+        let wide = plain.clone().with("scale", 7.0);
+        let failure = encoders.resolve(&wide, None).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::BadConfiguration);
+        assert!(failure.message.contains("scale"), "{}", failure.message);
+        // A graph that stands as it is takes no size that is searched, only one that is fixed.
+        let graph = Arc::new(spec.graph.clone());
+        let invented = plain.with(ENCODER, "graph-0123456789abcdef");
+        let spec = encoders.resolve(&invented, Some(graph)).unwrap();
+        let keys: Vec<&str> = spec.hyperparameters.keys().map(String::as_str).collect();
+        assert_eq!(keys, ["heads", "model_dim"]);
+    }
 }

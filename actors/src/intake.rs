@@ -22,7 +22,7 @@ use crate::ledger::NewsBatch;
 use crate::pipeline::Proposals;
 use crate::researcher::ResearcherMessage;
 use crate::task_host::TaskHostMessage;
-use reasons::{join, why_nobody_proposes};
+use reasons::{Refusals, join};
 use standings::Standings;
 
 /// Fruitless grants in a row after which a researcher waits for news.
@@ -91,8 +91,7 @@ pub struct State {
     sweeps_on_their_way: usize,
     /// The base whose variants the task's plugin is making.
     asked: Option<Finished>,
-    /// Proposals in a row that the task refused or could not check, and why the last one.
-    refused: (u32, String),
+    refusals: Refusals,
     seq: i64,
     open: bool,
 }
@@ -128,12 +127,13 @@ impl Actor for Intake {
             standings: Standings::default(),
             sweeps_on_their_way: 0,
             asked: None,
-            refused: (0, String::new()),
+            refusals: Refusals::default(),
             seq: resume.seq,
             open: true,
         };
         for record in &resume.records {
             state.standings.stands(record);
+            state.refusals.admitted();
             if let (Origin::Sweep, Some(parent)) = (record.kind, record.parent) {
                 state.sweeper.restore(parent);
             }
@@ -199,7 +199,7 @@ impl Intake {
     fn take_in(&self, state: &mut State, news: &News) {
         match news {
             News::Admitted(record) => {
-                state.refused.0 = 0;
+                state.refusals.admitted();
                 if !state.standings.experiments.contains_key(&record.id) {
                     state.standings.stands(record);
                 }
@@ -210,12 +210,7 @@ impl Intake {
                 self.settle(state, &record.researcher, record.kind, settlement);
             }
             News::Rejected(rejection) => {
-                state.refused = match rejection.kind {
-                    RejectionKind::PluginFault | RejectionKind::Rule => {
-                        (state.refused.0 + 1, rejection.reason.clone())
-                    }
-                    _ => (0, String::new()),
-                };
+                state.refusals.rejected(rejection);
                 let settlement = Settlement {
                     rejected: 1,
                     ..Settlement::default()
@@ -390,7 +385,9 @@ impl Intake {
             && state.sweeps_on_their_way == 0
             && state.asked.is_none();
         if idle && state.credits.outstanding() == 0 && state.credits.exhausted() {
-            let why = why_nobody_proposes(state.credits.all_retired(), &state.refused);
+            let why = state
+                .refusals
+                .why_nobody_proposes(state.credits.all_retired());
             let message = CampaignMessage::Stop(why);
             self.context.directory.send(Name::Campaign, message);
         }

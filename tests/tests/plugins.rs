@@ -140,6 +140,29 @@ fn a_task_that_can_check_nothing_ends_the_run_and_says_so() {
     assert!(campaign.records().is_empty());
 }
 
+#[test]
+fn a_task_that_refuses_everything_ends_the_run_with_its_reason() {
+    let more = "  lr: {group: train, range: [1.0e-5, 1.0e-2], scale: log}\n";
+    let campaign = hostile(&["refuse"], more);
+    let output = run(&["--config", campaign.file(), "--progress", "none"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let message = stderr(&output);
+    assert!(message.contains("lr: is too large"), "{message}");
+    let check = campaign.command(&["check"]);
+    assert_eq!(check.status.code(), Some(2), "{}", stdout(&check));
+    assert!(stderr(&check).contains("none of"), "{}", stderr(&check));
+}
+
+/// What the rules leave of the space is tried, and then it is exhausted: no failure.
+#[test]
+fn a_space_is_exhausted_when_only_forbidden_configurations_are_left() {
+    let campaign = hostile(&["fine-0", "fine-1", "fine-2", "refuse"], "");
+    let output = run(&["--config", campaign.file(), "--progress", "none"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stdout(&output).contains("anything new to propose"));
+    assert_eq!(campaign.records().len(), 3);
+}
+
 /// The bundled data with an encoder of one's own, as a graph in a file.
 const OWN: &str = "
 encoder: own

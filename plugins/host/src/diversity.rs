@@ -1,16 +1,14 @@
 //! Diversity plugins.
 
-use orze_campaign::{Configuration, Group, InputError, Space, Value};
+use orze_campaign::{Configuration, Group, Space, Value};
 
 use crate::bindings::diversity::Diversity;
 use crate::bindings::diversity::exports::orze::diversity::diversity as wit;
 use crate::convert;
 use crate::fault::{CallError, PluginFault};
-use crate::instance::{Caller, Usage};
-use crate::kind::PluginKind;
+use crate::instance::instance;
 use crate::limits::{BUDGET_LINE_BYTES, BUDGET_LINES, HISTORY, MESSAGE_BYTES, cut};
-use crate::plugin::Plugin;
-use crate::task::{Finished, expect};
+use crate::task::Finished;
 
 /// A value of `[diversity]` in the campaign file.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,42 +125,12 @@ pub enum Verdict {
     Refuse(String),
 }
 
-/// An instance of a diversity plugin: one store, made at the first call and again after a fault.
-pub struct DiversityInstance(Caller<Diversity>);
+instance! {
+    /// An instance of a diversity plugin: one store, made at the first call and again after a fault.
+    DiversityInstance, Diversity
+}
 
 impl DiversityInstance {
-    /// An instance that is made when it is first called.
-    ///
-    /// # Errors
-    /// A plugin of another kind.
-    pub fn new(plugin: &Plugin) -> Result<Self, InputError> {
-        expect(plugin, PluginKind::Diversity)?;
-        Ok(Self(Caller::new(plugin)))
-    }
-
-    /// The plugin.
-    pub fn plugin(&self) -> &Plugin {
-        self.0.plugin()
-    }
-
-    /// What the last call cost.
-    pub fn usage(&self) -> Usage {
-        self.0.usage()
-    }
-
-    /// Makes the instance now, where there is none.
-    ///
-    /// # Errors
-    /// A [`PluginFault::CannotInstantiate`].
-    pub fn prepare(&mut self) -> Result<(), CallError> {
-        self.0.prepare()
-    }
-
-    /// Drops the instance; the next call makes a fresh one.
-    pub fn reset(&mut self) {
-        self.0.reset();
-    }
-
     /// Checks the options of the campaign file.
     ///
     /// # Errors

@@ -10,11 +10,8 @@ use crate::bindings::encoder::exports::orze::encoder::encoder as wit;
 use crate::bindings::encoder::orze::encoder::graph;
 use crate::convert;
 use crate::fault::{CallError, PluginFault};
-use crate::instance::{Caller, Usage};
-use crate::kind::PluginKind;
+use crate::instance::instance;
 use crate::limits::{DESCRIPTION_BYTES, GRAPH_NODES};
-use crate::plugin::Plugin;
-use crate::task::expect;
 
 /// An encoder on offer.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,42 +113,12 @@ pub struct EncoderSize {
     pub heads: u32,
 }
 
-/// An instance of an encoder plugin: one store, made at the first call and again after a fault.
-pub struct EncoderInstance(Caller<Encoder>);
+instance! {
+    /// An instance of an encoder plugin: one store, made at the first call and again after a fault.
+    EncoderInstance, Encoder
+}
 
 impl EncoderInstance {
-    /// An instance that is made when it is first called.
-    ///
-    /// # Errors
-    /// A plugin of another kind.
-    pub fn new(plugin: &Plugin) -> Result<Self, InputError> {
-        expect(plugin, PluginKind::Encoder)?;
-        Ok(Self(Caller::new(plugin)))
-    }
-
-    /// The plugin.
-    pub fn plugin(&self) -> &Plugin {
-        self.0.plugin()
-    }
-
-    /// What the last call cost.
-    pub fn usage(&self) -> Usage {
-        self.0.usage()
-    }
-
-    /// Makes the instance now, where there is none.
-    ///
-    /// # Errors
-    /// A [`PluginFault::CannotInstantiate`].
-    pub fn prepare(&mut self) -> Result<(), CallError> {
-        self.0.prepare()
-    }
-
-    /// Drops the instance; the next call makes a fresh one.
-    pub fn reset(&mut self) {
-        self.0.reset();
-    }
-
     /// The encoders on offer: at least one, each name once.
     ///
     /// # Errors

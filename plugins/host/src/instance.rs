@@ -12,6 +12,7 @@ use crate::bindings::types;
 use crate::convert;
 use crate::fault::{CallError, Fault, PluginFault};
 use crate::host::forged;
+use crate::kind::PluginKind;
 use crate::plugin::{Plugin, Pre};
 use crate::state::State;
 use crate::ticker::Ticker;
@@ -230,3 +231,61 @@ fn fault(plugin: &Plugin, call: &'static str, error: &wasmtime::Error) -> Fault 
         fault: PluginFault::classify(error, plugin.host().limits()),
     }
 }
+
+/// The error for a plugin of another kind.
+pub(crate) fn expect(plugin: &Plugin, kind: PluginKind) -> Result<(), InputError> {
+    if plugin.kind() == kind {
+        return Ok(());
+    }
+    Err(InputError::new(format!(
+        "`{}` is {} plugin; {} plugin is needed here",
+        plugin.name(),
+        plugin.kind().with_article(),
+        kind.with_article()
+    )))
+}
+
+/// The type of an instance of one world, and what all of them have.
+macro_rules! instance {
+    ($(#[$doc:meta])* $name:ident, $world:ident) => {
+        $(#[$doc])*
+        pub struct $name($crate::instance::Caller<$world>);
+
+        impl $name {
+            /// An instance that is made when it is first called.
+            ///
+            /// # Errors
+            /// A plugin of another kind.
+            pub fn new(
+                plugin: &$crate::plugin::Plugin,
+            ) -> Result<Self, orze_campaign::InputError> {
+                $crate::instance::expect(plugin, $crate::kind::PluginKind::$world)?;
+                Ok(Self($crate::instance::Caller::new(plugin)))
+            }
+
+            /// The plugin.
+            pub fn plugin(&self) -> &$crate::plugin::Plugin {
+                self.0.plugin()
+            }
+
+            /// What the last call cost.
+            pub fn usage(&self) -> $crate::instance::Usage {
+                self.0.usage()
+            }
+
+            /// Makes the instance now, where there is none.
+            ///
+            /// # Errors
+            /// A [`PluginFault::CannotInstantiate`](crate::PluginFault::CannotInstantiate).
+            pub fn prepare(&mut self) -> Result<(), $crate::fault::CallError> {
+                self.0.prepare()
+            }
+
+            /// Drops the instance; the next call makes a fresh one.
+            pub fn reset(&mut self) {
+                self.0.reset();
+            }
+        }
+    };
+}
+pub(crate) use instance;

@@ -9,10 +9,8 @@ use crate::bindings::task::exports::orze::task::task as wit;
 use crate::bindings::types;
 use crate::convert;
 use crate::fault::{CallError, PluginFault};
-use crate::instance::{Caller, Usage};
-use crate::kind::PluginKind;
+use crate::instance::instance;
 use crate::limits::{DESCRIPTION_BYTES, RULES_BYTES, SPACE_BYTES, SWEEP_VARIANTS};
-use crate::plugin::Plugin;
 
 /// What a task is.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,42 +62,12 @@ impl Finished {
     }
 }
 
-/// An instance of a task plugin: one store, made at the first call and again after a fault.
-pub struct TaskInstance(Caller<Task>);
+instance! {
+    /// An instance of a task plugin: one store, made at the first call and again after a fault.
+    TaskInstance, Task
+}
 
 impl TaskInstance {
-    /// An instance that is made when it is first called.
-    ///
-    /// # Errors
-    /// A plugin of another kind.
-    pub fn new(plugin: &Plugin) -> Result<Self, InputError> {
-        expect(plugin, PluginKind::Task)?;
-        Ok(Self(Caller::new(plugin)))
-    }
-
-    /// The plugin.
-    pub fn plugin(&self) -> &Plugin {
-        self.0.plugin()
-    }
-
-    /// What the last call cost.
-    pub fn usage(&self) -> Usage {
-        self.0.usage()
-    }
-
-    /// Makes the instance now, where there is none.
-    ///
-    /// # Errors
-    /// A [`PluginFault::CannotInstantiate`].
-    pub fn prepare(&mut self) -> Result<(), CallError> {
-        self.0.prepare()
-    }
-
-    /// Drops the instance; the next call makes a fresh one.
-    pub fn reset(&mut self) {
-        self.0.reset();
-    }
-
     /// Describes the task.
     ///
     /// # Errors
@@ -219,17 +187,4 @@ fn description(raw: wit::Description) -> Result<TaskDescription, PluginFault> {
             .collect(),
         groups_disjoint: raw.groups_disjoint,
     })
-}
-
-/// The error for a plugin of another kind.
-pub(crate) fn expect(plugin: &Plugin, kind: PluginKind) -> Result<(), InputError> {
-    if plugin.kind() == kind {
-        return Ok(());
-    }
-    Err(InputError::new(format!(
-        "`{}` is {} plugin; {} plugin is needed here",
-        plugin.name(),
-        plugin.kind().with_article(),
-        kind.with_article()
-    )))
 }

@@ -48,6 +48,7 @@ pub fn verify_pack(
 ) -> Result<String, InputError> {
     let space = &equipment.space;
     let mut encoders = BTreeMap::new();
+    equipment.plugins.encoders.verify_keys(&Recipe::KEYS)?;
     for probe in space.probes() {
         let complete = space.complete(&probe);
         let refused = |failure| refused(settings, &probe, &failure);

@@ -92,3 +92,31 @@ fn a_key_is_read_from_where_it_usually_is_unless_told_otherwise() {
     assert_eq!(variable("key_file = \"key\""), None);
     assert_eq!(variable("base_url = \"http://here\""), None);
 }
+
+#[test]
+fn plugins_are_names_or_files_and_bring_a_space() {
+    let brought = GOOD.replace(
+        "[space]\nfile = \"space.yaml\"\n",
+        "[task]\nplugin = \"nexar\"\n",
+    ) + "[plugins]\nencoders = [\"own.yaml\", \"mixers\"]\n[diversity]\nplugin = \"d/own.wasm\"\nminimum = 2";
+    let settings = read(&brought).unwrap();
+    assert!(settings.space.is_none());
+    assert_eq!(settings.task.unwrap().plugin.as_deref(), Some("nexar"));
+    let [file, bundled] = &settings.plugins.encoders[..] else {
+        panic!("two encoders");
+    };
+    assert!(PathBuf::from(file).is_absolute() && file.ends_with("own.yaml"));
+    assert_eq!(bundled, "mixers");
+    assert!(PathBuf::from(&settings.diversity.plugin).is_absolute());
+    let minimum = &settings.diversity.options["minimum"];
+    assert_eq!(*minimum, BudgetOption::Integer(2));
+
+    let nowhere = GOOD.replace("[space]\nfile = \"space.yaml\"\n", "");
+    assert!(
+        refused(&nowhere).contains("space: is missing"),
+        "{}",
+        refused(&nowhere)
+    );
+    let empty = refused(&format!("{GOOD}\n[plugins]\nfuel = 0"));
+    assert!(empty.contains("plugins.fuel: must be above 0"), "{empty}");
+}
