@@ -18,8 +18,12 @@ pub fn command(arguments: &Arguments) -> anyhow::Result<Done> {
     let settings = &prepared.settings;
     let space = &prepared.space;
     println!("campaign   {}", settings.campaign.name);
+    let verified = match &prepared.data {
+        Data::Command(_) => "what the command makes of them can't be known before it runs",
+        Data::Pack(_) | Data::Surrogate(_) => "every value is one that the trainer takes",
+    };
     println!(
-        "space      {}: {} dimensions, {} discrete cells; every value is one that the trainer takes",
+        "space      {}: {} dimensions, {} discrete cells; {verified}",
         space.name,
         space.dimensions.len(),
         space.discrete_cardinality()
@@ -53,6 +57,11 @@ pub fn command(arguments: &Arguments) -> anyhow::Result<Done> {
                 summary.backbones.len()
             );
         }
+        Data::Command(digest) => println!(
+            "command    {}, in {}; it and its files have the digest {digest}",
+            settings.trainer.command.join(" "),
+            shown(settings.trainer.folder.as_deref().unwrap_or(Path::new(".")))
+        ),
         Data::Surrogate(_) => println!("data       a surrogate: its results are no measurements"),
     }
     for researcher in &settings.researcher {

@@ -69,6 +69,7 @@ fn score(dataset: &Dataset, encoder: &str, backbone: &str, seed: u64, out: &Path
         seed,
         directory: out,
         evaluate_test: false,
+        execution: &orze_campaign::Execution::default(),
     };
     let completed = run(&input, &mut |_| ControlFlow::Continue(()))?;
     Ok(completed.metrics.objective)

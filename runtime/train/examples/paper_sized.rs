@@ -72,6 +72,7 @@ fn main() -> Anything<()> {
                 seed: 1,
                 directory: &folder.path().join("out"),
                 evaluate_test: false,
+                execution: &orze_campaign::Execution::default(),
             };
             run(&input, &mut |_| ControlFlow::Continue(()))?;
             *seconds = started.elapsed().as_secs_f64();

@@ -2,12 +2,13 @@
 //! paper's size; times are in milliseconds.
 //!
 //! ```text
-//! cargo run --release -p orze-train --example step_time -- [--threads 2] [encoder]...
+//! cargo run --release -p orze-train --example step_time -- [--threads 2] [--micro 8] [encoder]...
 //! ```
 //!
 //! Batch 64, 20 frames of 1,024 features, width 256, 4 layers, 4 heads, attention pooling, focal
 //! loss, gradient norm, AdamW. Each encoder runs in a process of its own, with the environment of a
-//! worker. `tests/reference/step_time.py` measures the same in PyTorch.
+//! worker. With `--micro` so many clips of the batch are taken at once, and their gradients added up.
+//! `tests/reference/step_time.py` measures the same in PyTorch.
 
 #![allow(clippy::print_stdout)] // A program that prints its measurements.
 
@@ -39,12 +40,16 @@ type Anything<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 fn main() -> Anything<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    if let [CHILD, threads, encoder] = arguments[..] {
-        return measure(encoder, threads.parse()?);
+    if let [CHILD, threads, micro, encoder] = arguments[..] {
+        return measure(encoder, threads.parse()?, micro.parse().ok());
     }
     let (threads, chosen) = match arguments[..] {
         ["--threads", threads, ref chosen @ ..] => (threads, chosen),
         ref chosen => ("1", chosen),
+    };
+    let (micro, chosen) = match *chosen {
+        ["--micro", micro, ref chosen @ ..] => (micro, chosen),
+        ref chosen => ("none", chosen),
     };
     let chosen = if chosen.is_empty() {
         &orze_shipped::NAMES
@@ -54,7 +59,7 @@ fn main() -> Anything<()> {
     println!("encoder     parameters  steps/s   median  fastest  peak MB  graph nodes  last loss");
     for encoder in chosen {
         let status = Command::new(std::env::current_exe()?)
-            .args([CHILD, threads, encoder])
+            .args([CHILD, threads, micro, encoder])
             .env("RAYON_NUM_THREADS", "1")
             .env("MALLOC_MMAP_THRESHOLD_", "1073741824")
             .env("MALLOC_TRIM_THRESHOLD_", "2147483647")
@@ -66,7 +71,7 @@ fn main() -> Anything<()> {
     Ok(())
 }
 
-fn measure(encoder: &str, threads: usize) -> Anything<()> {
+fn measure(encoder: &str, threads: usize, micro: Option<usize>) -> Anything<()> {
     let threads = Threads::new(threads).map_err(|error| error.to_string())?;
     let mut parameters = Parameters::new(&Device::Cpu, ChaCha8Rng::seed_from_u64(1));
     let config = ModelConfig {
@@ -90,13 +95,22 @@ fn measure(encoder: &str, threads: usize) -> Anything<()> {
         alpha: 0.25,
     };
     let pass = |_| Pass::evaluation(1.0);
-    let logits = model.forward(&batch.x, None, &pass(0))?;
-    let nodes = loss.forward(&logits, &targets)?.sorted_nodes().len();
+    // Of one clip: a whole batch here would be the peak of what is measured.
+    let one = batch.narrow(0, 1)?;
+    let logits = model.forward(&one.x, None, &pass(0))?;
+    let nodes = loss.forward(&logits, &targets.narrow(0, 0, 1)?)?;
+    let nodes = nodes.sorted_nodes().len();
+    drop(logits);
     let mut step = || -> Result<f64> {
-        let done = step::backward((&model, &loss), (&batch, &targets), &threads, pass)?;
-        let gradients = optimiser.gradients(done.shards, &threads)?;
+        let (what, with) = ((&model, &loss), (&batch, &targets));
+        let (loss, gradients) = if let Some(most) = micro {
+            step::accumulated(what, with, most, (&optimiser, &threads), pass)?
+        } else {
+            let done = step::backward(what, with, &threads, pass)?;
+            (done.loss, optimiser.gradients(done.shards, &threads)?)
+        };
         optimiser.step(&gradients, 1e-4, 1.0, &threads)?;
-        done.loss.to_dtype(DType::F64)?.to_scalar()
+        loss.to_dtype(DType::F64)?.to_scalar()
     };
     for _ in 0..3 {
         step()?;

@@ -29,10 +29,10 @@ impl Dataset {
     /// Opens and checks a pack; features are moved to the device when they are first asked for.
     ///
     /// # Errors
-    /// An [`InputError`] as of [`Pack::open`].
+    /// An [`InputError`] as of [`Pack::open_damaged`].
     pub fn open(folder: &Path, device: Device) -> Result<Self, InputError> {
         Ok(Self {
-            pack: Pack::open(folder)?,
+            pack: Pack::open_damaged(folder)?,
             device,
             resident: RefCell::default(),
             threads: Threads::default(),
@@ -48,6 +48,41 @@ impl Dataset {
     /// What experiments compute on.
     pub fn threads(&self) -> &Threads {
         &self.threads
+    }
+
+    /// Reads a pack that was damaged once more: it may have been put right.
+    ///
+    /// # Errors
+    /// [`FailureKind::MissingFeatures`] when it has gone, [`FailureKind::CorruptFeatures`] when more
+    /// is damaged than can be left out; it stays as it was then.
+    pub fn read_again(&mut self) -> Result<(), Failure> {
+        if self.pack.damage().is_none() {
+            return Ok(());
+        }
+        let folder = self.pack.folder();
+        self.pack = Pack::open_damaged(folder).map_err(|e| fault::of_pack(folder, &e))?;
+        self.resident.borrow_mut().clear();
+        Ok(())
+    }
+
+    /// How many training clips are left out because their features can't be used.
+    ///
+    /// # Errors
+    /// [`FailureKind::CorruptFeatures`] when there are any and they may not be left out.
+    pub fn left_out(&self, may_be: bool) -> Result<usize, Failure> {
+        match self.pack.damage() {
+            None => Ok(0),
+            Some(damage) if may_be => Ok(damage.clips.len()),
+            Some(damage) => {
+                let mut failure = fault::of_features(&damage.error);
+                failure.message = format!(
+                    "{}; {} training clips can't be used",
+                    failure.message,
+                    damage.clips.len()
+                );
+                Err(failure)
+            }
+        }
     }
 
     /// The features of a backbone, or of several joined by [`FUSION`] and concatenated in that
@@ -114,7 +149,7 @@ impl Dataset {
                     ),
                 )
             })?;
-        let features = FeatureMap::new(&map, self.pack.manifest(), &self.device)
+        let features = FeatureMap::new(&map, &self.clips(Split::Train), &self.device)
             .map_err(|error| fault::of_candle(&error))?;
         let features = Arc::new(features);
         self.resident
@@ -123,11 +158,13 @@ impl Dataset {
         Ok(features)
     }
 
-    /// The clips of a split, by their index in the manifest.
+    /// The clips of a split that can be used, by their index in the manifest.
     pub fn clips(&self, split: Split) -> Vec<usize> {
         let clips = &self.pack.manifest().clips;
+        let damage = self.pack.damage();
+        let usable = |index| damage.is_none_or(|damage| !damage.clips.contains(&index));
         (0..clips.len())
-            .filter(|&index| clips[index].split == split)
+            .filter(|&index| clips[index].split == split && usable(index))
             .collect()
     }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use candle_core::Tensor;
 use orze_campaign::protocol::EncoderSpec;
-use orze_campaign::{Configuration, Failure, FailureKind, Metrics};
+use orze_campaign::{Configuration, Execution, Failure, FailureKind, Metrics};
 
 use crate::artifacts::{Artifacts, CurvePoint};
 use crate::dataset::Dataset;
@@ -30,6 +30,8 @@ pub struct ExperimentInput<'a> {
     pub directory: &'a Path,
     /// Whether the sealed test split is scored too.
     pub evaluate_test: bool,
+    /// How it is executed beside its configuration.
+    pub execution: &'a Execution,
 }
 
 /// A sign of life, given after each training and evaluation batch.
@@ -67,6 +69,7 @@ pub fn run(
 ) -> Result<Completed, Failure> {
     let started = Instant::now();
     let (recipe, effective) = Recipe::read(input.configuration, input.encoder)?;
+    let dropped = input.dataset.left_out(input.execution.drop_unreadable)?;
     let features = input.dataset.features(&recipe.backbone)?;
     let mut artifacts = Artifacts::begin(input.directory, &effective, input.encoder)?;
     let mut training = Training::new(input, recipe, features)?;
@@ -102,6 +105,7 @@ pub fn run(
         .map_err(|e| fault::of_candle(&e))?;
 
     let mut values = training.values(&best.point);
+    values.extend(executed(input.execution, dropped));
     let quality = training.quality(Split::Validation, &best.logits)?;
     values.extend(quality.named("validation"));
     let mut predictions = training.predictions(Split::Validation, &best.logits);
@@ -118,6 +122,18 @@ pub fn run(
     };
     artifacts.metrics(&metrics)?;
     Ok(Completed { metrics, effective })
+}
+
+/// What of the execution stands beside the metrics: only what was asked for.
+#[allow(clippy::cast_precision_loss)]
+fn executed(execution: &Execution, dropped: usize) -> impl Iterator<Item = (String, f64)> {
+    let dropped = execution.drop_unreadable.then_some(dropped as f64);
+    let values = [
+        ("micro_batch", execution.micro_batch.map(f64::from)),
+        ("dropped_train_clips", dropped),
+    ];
+    let asked_for = |(name, value): (&str, Option<f64>)| Some((name.to_owned(), value?));
+    values.into_iter().filter_map(asked_for)
 }
 
 /// The best epoch so far.

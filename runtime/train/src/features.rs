@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Result, Tensor};
 
 use crate::mask::Mask;
 use crate::memory;
-use crate::pack::{Backbone, Manifest, Split};
+use crate::pack::Backbone;
 
 /// One backbone's standardised frames of all clips on the device.
 #[derive(Debug)]
@@ -62,13 +62,13 @@ impl Batch {
 }
 
 impl FeatureMap {
-    /// Standardises each dimension with the mean and deviation of the training clips' frames (so
+    /// Standardises each dimension with the mean and deviation of the frames of these clips (so
     /// that a noise of 0.1 means the same for each backbone) and moves the frames to the device.
     ///
     /// # Errors
     /// When the device has no memory left.
-    pub fn new(map: &Backbone, manifest: &Manifest, device: &Device) -> Result<Self> {
-        let (mean, deviation) = training_moments(map, manifest);
+    pub fn new(map: &Backbone, training: &[usize], device: &Device) -> Result<Self> {
+        let (mean, deviation) = training_moments(map, training);
         let mut values = memory::reserved(map.values.len() + map.dim, "the features")?;
         for row in map.values.chunks_exact(map.dim) {
             for ((&value, mean), deviation) in row.iter().zip(&mean).zip(&deviation) {
@@ -170,15 +170,12 @@ pub fn uniform_frames(length: usize, wanted: usize) -> impl Iterator<Item = usiz
     (0..count).map(move |i| (2 * i + 1) * length / (2 * count))
 }
 
-/// Mean and deviation of each dimension over the frames of the training clips; a dimension that
+/// Mean and deviation of each dimension over the frames of the training clips `clips`; a dimension that
 /// does not vary gets deviation 1.
 #[allow(clippy::cast_precision_loss)]
-fn training_moments(map: &Backbone, manifest: &Manifest) -> (Vec<f64>, Vec<f64>) {
+fn training_moments(map: &Backbone, clips: &[usize]) -> (Vec<f64>, Vec<f64>) {
     let (mut count, mut mean, mut square) = (0_u64, vec![0.0; map.dim], vec![0.0; map.dim]);
-    for (index, clip) in manifest.clips.iter().enumerate() {
-        if clip.split != Split::Train {
-            continue;
-        }
+    for &index in clips {
         for row in map.clip(index).chunks_exact(map.dim) {
             count += 1;
             // Welford's update: no cancellation whatever the offset of the features.

@@ -7,6 +7,7 @@
 pub mod artifacts;
 pub mod baseline;
 mod cell_means;
+pub mod command;
 pub mod dataset;
 pub mod encoder;
 pub mod evaluation;

@@ -99,27 +99,50 @@ impl AdamW {
             };
             if !kernels::apply_to(&sum) {
                 let sum = parts.try_fold(sum, |sum, part| sum + part)?;
-                let square = sum.sqr()?.sum_all()?;
-                return Ok(Some((sum, square)));
+                return with_square(sum).map(Some);
             }
             let sum = sum.contiguous()?;
             for part in parts {
                 kernels::accumulate(&sum, &part.contiguous()?)?;
             }
-            let square = Tensor::new(kernels::sum_of_squares(&sum)?, sum.device())?;
-            Result::Ok(Some((sum, square)))
+            with_square(sum).map(Some)
         })?;
-        let squares: Vec<&Tensor> = sums.iter().flatten().map(|(_, square)| square).collect();
-        let norm = if squares.is_empty() {
-            Tensor::new(0.0_f64, &Device::Cpu)?
-        } else {
-            Tensor::stack(&squares, 0)?.sum_all()?.sqrt()?
-        };
-        let sums = sums.into_iter().map(|sum| sum.map(|(sum, _)| sum));
-        Ok(Gradients {
-            sums: sums.collect(),
-            norm,
-        })
+        Gradients::of(sums)
+    }
+
+    /// The sums of no gradients yet, one a variable.
+    pub fn no_sums(&self) -> Vec<Option<Tensor>> {
+        self.slots.iter().map(|_| None).collect()
+    }
+
+    /// Adds the gradients of one part of a batch, which are freed.
+    ///
+    /// # Errors
+    /// When the device has no memory left.
+    pub fn add(&self, sums: &mut [Option<Tensor>], mut part: GradStore) -> Result<()> {
+        for (slot, sum) in self.slots.iter().zip(sums) {
+            let Some(gradient) = part.remove(&slot.variable) else {
+                continue;
+            };
+            *sum = Some(match sum.take() {
+                // A copy: the gradient may be a view of something larger, or another variable's too.
+                None => gradient.force_contiguous()?,
+                Some(sum) if kernels::apply_to(&sum) => {
+                    kernels::accumulate(&sum, &gradient.contiguous()?)?;
+                    sum
+                }
+                Some(sum) => (sum + gradient)?,
+            });
+        }
+        Ok(())
+    }
+
+    /// What the parts of a batch that were added say together.
+    ///
+    /// # Errors
+    /// When the device has no memory left.
+    pub fn total(&self, sums: Vec<Option<Tensor>>, threads: &Threads) -> Result<Gradients> {
+        Gradients::of(threads.map(sums, |sum| sum.map(with_square).transpose())?)
     }
 
     /// One update. Gradients longer than `limit` together are scaled down to it; 0 is no limit.
@@ -188,6 +211,21 @@ pub struct Gradients {
 }
 
 impl Gradients {
+    /// Gradients with the sums of their squares.
+    fn of(sums: Vec<Option<(Tensor, Tensor)>>) -> Result<Self> {
+        let squares: Vec<&Tensor> = sums.iter().flatten().map(|(_, square)| square).collect();
+        let norm = if squares.is_empty() {
+            Tensor::new(0.0_f64, &Device::Cpu)?
+        } else {
+            Tensor::stack(&squares, 0)?.sum_all()?.sqrt()?
+        };
+        let sums = sums.into_iter().map(|sum| sum.map(|(sum, _)| sum));
+        Ok(Self {
+            sums: sums.collect(),
+            norm,
+        })
+    }
+
     /// The Euclidean norm of all of them together; not finite as soon as one of them is not. Waits
     /// for the device.
     ///
@@ -195,6 +233,12 @@ impl Gradients {
     /// When the device fails.
     pub fn norm(&self) -> Result<f64> {
         self.norm.to_dtype(DType::F64)?.to_scalar()
+    }
+
+    /// Those that there are.
+    #[cfg(test)]
+    pub(crate) fn each(&self) -> impl Iterator<Item = &Tensor> {
+        self.sums.iter().flatten()
     }
 
     /// The norm where it was computed, `[]`.
@@ -210,6 +254,16 @@ impl Gradients {
         let scale = (self.norm.recip()? * limit)?.minimum(1.0)?;
         gradient.broadcast_mul(&scale.to_dtype(gradient.dtype())?)
     }
+}
+
+/// A gradient with the sum of its squares; f64 on the CPU.
+fn with_square(sum: Tensor) -> Result<(Tensor, Tensor)> {
+    let square = if kernels::apply_to(&sum) {
+        Tensor::new(kernels::sum_of_squares(&sum)?, sum.device())?
+    } else {
+        sum.sqr()?.sum_all()?
+    };
+    Ok((sum, square))
 }
 
 impl Slot {

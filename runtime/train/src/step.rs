@@ -6,6 +6,7 @@ use candle_core::{Device, Result, Tensor};
 use crate::features::Batch;
 use crate::loss::Loss;
 use crate::model::Model;
+use crate::optimiser::{AdamW, Gradients};
 use crate::pass::Pass;
 use crate::threads::Threads;
 
@@ -25,8 +26,16 @@ pub struct Backward {
 /// The clips of a batch that are taken through the model together, as ranges of `(first, count)`:
 /// all of them on a device of its own.
 pub fn shards(clips: usize, device: &Device) -> impl Iterator<Item = (usize, usize)> + use<> {
-    let most = if device.is_cpu() { SHARD } else { clips.max(1) };
-    let count = clips.div_ceil(most).max(1);
+    parts(clips, most_at_once(clips, device))
+}
+
+fn most_at_once(clips: usize, device: &Device) -> usize {
+    if device.is_cpu() { SHARD } else { clips }
+}
+
+/// A batch in parts of at most so many clips.
+fn parts(clips: usize, most: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+    let count = clips.div_ceil(most.max(1)).max(1);
     // As equal as they can be.
     (0..count).map(move |shard| {
         let first = shard * clips / count;
@@ -46,22 +55,64 @@ pub fn backward(
 ) -> Result<Backward> {
     let clips = targets.dim(0)?;
     let all: Vec<_> = shards(clips, targets.device()).enumerate().collect();
-    let parts = threads.map(all, |(shard, (first, count))| {
-        let part = batch.narrow(first, count)?;
-        let logits = model.forward(&part.x, part.mask.as_ref(), &pass(shard))?;
-        let mean = loss.forward(&logits, &targets.narrow(0, first, count)?)?;
-        #[allow(clippy::cast_precision_loss)]
-        let share = if count == clips {
-            mean
-        } else {
-            (mean * (count as f64 / clips as f64))?
-        };
-        let gradients = share.backward()?;
-        Result::Ok((share.detach(), gradients))
+    let parts = threads.map(all, |(shard, range)| {
+        part((model, loss), (batch, targets), range, &pass(shard))
     })?;
     let (losses, shards): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
     let loss = Tensor::stack(&losses, 0)?.sum_all()?;
     Ok(Backward { loss, shards })
+}
+
+/// Loss and gradients of a batch, of which each thread takes at most `most` clips through the model
+/// at once: only as many parts as there are threads are in memory, and the gradients of one that is
+/// done are added to one sum. The batch is parted the same way on any number of threads, and added
+/// up in order, so they don't change the result.
+///
+/// # Errors
+/// As [`backward`].
+pub fn accumulated(
+    what: (&Model, &Loss),
+    (batch, targets): (&Batch, &Tensor),
+    most: usize,
+    (optimiser, threads): (&AdamW, &Threads),
+    pass: impl Fn(usize) -> Pass + Sync,
+) -> Result<(Tensor, Gradients)> {
+    let clips = targets.dim(0)?;
+    let most = most.min(most_at_once(clips, targets.device()));
+    let all: Vec<_> = parts(clips, most).enumerate().collect();
+    let (mut losses, mut sums) = (Vec::with_capacity(all.len()), optimiser.no_sums());
+    for group in all.chunks(threads.count()) {
+        let done = threads.map(group, |&(number, range)| {
+            part(what, (batch, targets), range, &pass(number))
+        })?;
+        for (loss, gradients) in done {
+            losses.push(loss);
+            optimiser.add(&mut sums, gradients)?;
+        }
+    }
+    let loss = Tensor::stack(&losses, 0)?.sum_all()?;
+    Ok((loss, optimiser.total(sums, threads)?))
+}
+
+/// The share of a batch's mean loss that some of its clips have, and its gradients.
+fn part(
+    (model, loss): (&Model, &Loss),
+    (batch, targets): (&Batch, &Tensor),
+    (first, count): (usize, usize),
+    pass: &Pass,
+) -> Result<(Tensor, GradStore)> {
+    let clips = targets.dim(0)?;
+    let part = batch.narrow(first, count)?;
+    let logits = model.forward(&part.x, part.mask.as_ref(), pass)?;
+    let mean = loss.forward(&logits, &targets.narrow(0, first, count)?)?;
+    #[allow(clippy::cast_precision_loss)]
+    let share = if count == clips {
+        mean
+    } else {
+        (mean * (count as f64 / clips as f64))?
+    };
+    let gradients = share.backward()?;
+    Ok((share.detach(), gradients))
 }
 
 #[cfg(test)]
@@ -80,6 +131,11 @@ mod tests {
             }
             assert_eq!(next, clips);
             assert_eq!(all.len(), clips.div_ceil(SHARD));
+            for most in [0, 1, 3, 16] {
+                let all: Vec<_> = parts(clips, most).collect();
+                assert_eq!(all.iter().map(|part| part.1).sum::<usize>(), clips);
+                assert!(all.iter().all(|part| (1..=most.max(1)).contains(&part.1)));
+            }
         }
     }
 }

@@ -124,6 +124,12 @@ impl<'a> Training<'a> {
         Ok(training)
     }
 
+    /// Clips that may go through the model at once, where a treatment limits them.
+    fn at_once(&self) -> Option<usize> {
+        let clips = self.input.execution.micro_batch?;
+        Some(usize::try_from(clips.max(1)).unwrap_or(usize::MAX))
+    }
+
     fn order(&self, epoch: usize) -> Vec<usize> {
         let mut random = stream(self.input.seed, Stream::Order, epoch);
         let positive = |clip| self.input.dataset.is_positive(clip);
@@ -274,15 +280,24 @@ impl<'a> Training<'a> {
             Pass::training(warmup, dropout, random)
         };
         let what = (&self.model, &self.recipe.loss);
-        let backward = step::backward(what, (&batch, &targets), threads, pass)?;
-        let gradients = self.optimiser.gradients(backward.shards, threads)?;
+        let (loss, gradients) = match self.at_once() {
+            None => {
+                let backward = step::backward(what, (&batch, &targets), threads, pass)?;
+                let gradients = self.optimiser.gradients(backward.shards, threads)?;
+                (backward.loss, gradients)
+            }
+            Some(most) => {
+                let with = (&self.optimiser, threads);
+                step::accumulated(what, (&batch, &targets), most, with, pass)?
+            }
+        };
         let limit = self.recipe.gradient_clip;
         self.optimiser
             .step(&gradients, learning_rate, limit, threads)?;
         Ok(Unchecked {
             step,
             clips: count as f64,
-            loss: backward.loss,
+            loss,
             norm: gradients.norm_on_device().clone(),
         })
     }
@@ -296,11 +311,13 @@ impl<'a> Training<'a> {
     ) -> Result<(Vec<f64>, Scores), Failure> {
         let clips = self.input.dataset.clips(split);
         let threads = self.input.dataset.threads();
-        let chunks: Vec<&[usize]> = if self.features.device().is_cpu() {
-            clips.chunks(step::SHARD).collect()
+        let most = if self.features.device().is_cpu() {
+            step::SHARD
         } else {
-            clips.chunks(EVALUATION_BATCH).collect()
+            EVALUATION_BATCH
         };
+        let most = self.at_once().map_or(most, |clips| clips.min(most));
+        let chunks: Vec<&[usize]> = clips.chunks(most).collect();
         let (features, model, frames) = (&self.features, &self.model, self.recipe.seq_len);
         let mut logits = Vec::with_capacity(clips.len());
         for chunks in chunks.chunks(threads.count()) {

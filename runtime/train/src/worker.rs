@@ -3,6 +3,8 @@
 //! One thread reads requests, so that a `cancel` and the end of the input are seen while an
 //! experiment trains; the calling thread trains and is the only one that writes.
 
+mod chaos;
+
 use std::any::Any;
 use std::io::{self, BufRead, Write};
 use std::ops::ControlFlow;
@@ -12,16 +14,18 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use orze_campaign::protocol::{PROTOCOL_VERSION, Reply, Request, TrainRequest, TrainerSpec};
-use orze_campaign::{Failure, FailureKind, InputError, Metrics};
+use orze_campaign::{Failure, FailureKind, Metrics};
 
+use crate::command::{Script, Tree};
 use crate::dataset::{self, Dataset};
 use crate::experiment::{self, ExperimentInput, Progress};
-use crate::pack::MANIFEST;
+use crate::fault;
+use crate::memory;
 use crate::surrogate::Surrogate;
 use crate::threads::Threads;
 
 /// Longest silence of a running experiment; the protocol promises five seconds.
-const HEARTBEAT: Duration = Duration::from_secs(2);
+const HEARTBEAT: Duration = Duration::from_millis(500);
 /// The fence of no experiment.
 const NO_FENCE: u64 = u64::MAX;
 
@@ -52,10 +56,11 @@ impl Signals {
 enum Trainer {
     Candle(Box<Dataset>),
     Surrogate(Surrogate),
+    Command(Script),
 }
 
-/// Serves requests until the input ends; then calls `input_ended` from the reading thread (a
-/// process ends itself there, even if a batch is stuck) and returns as soon as a running experiment
+/// Serves requests until the input ends; then ends what a script has started and calls `input_ended`
+/// from the reading thread (a process ends itself there, even if a batch is stuck) and returns as soon as a running experiment
 /// has seen it, at its next batch.
 ///
 /// Nothing but protocol is written to `output`. A panic of an experiment is answered as a
@@ -74,16 +79,24 @@ pub fn serve(
     });
     let (sender, requests) = mpsc::channel();
     let seen = Arc::clone(&signals);
+    let tree = Tree::default();
+    let scripts = tree.clone();
     std::thread::Builder::new()
         .name("requests".to_owned())
         .spawn(move || {
             read(input, &sender, &seen);
             seen.ended.store(true, Ordering::Relaxed);
+            // Nothing that a script has started outlives the runtime.
+            if let Err(error) = scripts.close() {
+                // Nobody is left to tell when the log can't be written.
+                let _ = io::stderr().write_all(format!("{error}\n").as_bytes());
+            }
             input_ended();
         })?;
     let mut worker = Worker {
         trainer: None,
         signals,
+        tree,
         output,
     };
     for request in requests {
@@ -117,25 +130,41 @@ fn read(input: impl BufRead, sender: &mpsc::Sender<Result<Request, String>>, sig
 struct Worker<W> {
     trainer: Option<Trainer>,
     signals: Arc<Signals>,
+    tree: Tree,
     output: W,
 }
 
 impl<W: Write> Worker<W> {
     fn answer(&mut self, request: Result<Request, String>) -> io::Result<()> {
         match request {
-            Ok(Request::Load { version, trainer }) => self.load(version, &trainer),
+            Ok(Request::Load {
+                version,
+                trainer,
+                memory_mib,
+            }) => self.load(version, &trainer, memory_mib),
             Ok(Request::Train(request)) => self.train(&request),
             Ok(Request::Cancel { .. }) => Ok(()),
             Err(message) => self.fail(None, Failure::new(FailureKind::WorkerLost, message), false),
         }
     }
 
-    fn load(&mut self, version: u32, trainer: &TrainerSpec) -> io::Result<()> {
+    fn load(
+        &mut self,
+        version: u32,
+        trainer: &TrainerSpec,
+        memory_mib: Option<u64>,
+    ) -> io::Result<()> {
         if version != PROTOCOL_VERSION {
             let message = format!("speaks version {PROTOCOL_VERSION}, was asked for {version}");
             return self.fail(None, Failure::new(FailureKind::WorkerLost, message), false);
         }
-        let loaded = caught(|| open(trainer));
+        let loaded = caught(|| {
+            // A command's memory is that of its own processes, which are watched.
+            if let (Some(mib), false) = (memory_mib, matches!(trainer, TrainerSpec::Command(_))) {
+                memory::limit(mib).map_err(|e| fault::of_input(FailureKind::TrainerFault, &e))?;
+            }
+            open(trainer, &self.tree)
+        });
         match loaded {
             Ok((trainer, data_digest)) => {
                 self.trainer = Some(trainer);
@@ -150,12 +179,18 @@ impl<W: Write> Worker<W> {
 
     fn train(&mut self, request: &TrainRequest) -> io::Result<()> {
         let fence = request.fence;
-        let Some(trainer) = self.trainer.take() else {
+        let Some(mut trainer) = self.trainer.take() else {
             let failure = Failure::new(FailureKind::WorkerLost, "was asked to train before load");
             return self.fail(Some(fence), failure, false);
         };
+        chaos::strike(fence, &mut self.output)?;
         let mut broken_pipe = None;
-        let outcome = caught(|| self.experiment(&trainer, request, &mut broken_pipe));
+        let outcome = caught(|| {
+            if let Trainer::Candle(dataset) = &mut trainer {
+                dataset.read_again()?;
+            }
+            self.experiment(&trainer, request, &mut broken_pipe)
+        });
         self.trainer = Some(trainer);
         if let Some(error) = broken_pipe {
             return Err(error);
@@ -187,6 +222,7 @@ impl<W: Write> Worker<W> {
                     seed: request.seed,
                     directory: &request.directory,
                     evaluate_test: request.evaluate_test,
+                    execution: &request.execution,
                 };
                 experiment::run(&input, &mut |progress: Progress| {
                     if progress.epoch_finished || last.elapsed() >= HEARTBEAT {
@@ -220,6 +256,27 @@ impl<W: Write> Worker<W> {
                 let (seed, folder) = (request.seed, &request.directory);
                 surrogate.run(&request.configuration, seed, folder, &mut alive)
             }
+            Trainer::Command(script) => {
+                // Said again at every heartbeat.
+                let mut latest = Progress {
+                    epoch: 0,
+                    epochs: 1,
+                    epoch_finished: false,
+                    objective: None,
+                };
+                script.run(request, &mut |progress| {
+                    let is_new = progress.is_some();
+                    latest = progress.unwrap_or(latest);
+                    if is_new || last.elapsed() >= HEARTBEAT {
+                        last = Instant::now();
+                        if let Err(error) = self.reply(&heartbeat(fence, latest)) {
+                            *broken_pipe = Some(error);
+                            return ControlFlow::Break(());
+                        }
+                    }
+                    self.signals.stop(fence)
+                })
+            }
         }
     }
 
@@ -249,27 +306,26 @@ fn heartbeat(fence: u64, progress: Progress) -> Reply {
 }
 
 /// The trainer of a specification, and the digest of its data.
-fn open(spec: &TrainerSpec) -> Result<(Trainer, String), Failure> {
+fn open(spec: &TrainerSpec, tree: &Tree) -> Result<(Trainer, String), Failure> {
     Ok(match spec {
         TrainerSpec::Candle {
             data,
             device,
             threads,
         } => {
-            let device =
-                dataset::device(device).map_err(|e| load_failure(FailureKind::TrainerFault, &e))?;
-            // Every file of a pack is checked, so an error of one that is there is a damage.
-            let kind = if data.join(MANIFEST).is_file() {
-                FailureKind::CorruptFeatures
-            } else {
-                FailureKind::MissingFeatures
-            };
-            let dataset = Dataset::open(data, device).map_err(|e| load_failure(kind, &e))?;
+            let device = dataset::device(device)
+                .map_err(|e| fault::of_input(FailureKind::TrainerFault, &e))?;
+            let dataset = Dataset::open(data, device).map_err(|e| fault::of_pack(data, &e))?;
             let threads = Threads::new(*threads as usize)
-                .map_err(|e| load_failure(FailureKind::TrainerFault, &e))?;
+                .map_err(|e| fault::of_input(FailureKind::TrainerFault, &e))?;
             let dataset = dataset.on(threads);
             let digest = dataset.pack().digest().to_owned();
             (Trainer::Candle(Box::new(dataset)), digest)
+        }
+        TrainerSpec::Command(spec) => {
+            let script = Script::open(spec, tree.clone())?;
+            let digest = script.digest().to_owned();
+            (Trainer::Command(script), digest)
         }
         TrainerSpec::Surrogate {
             file,
@@ -277,19 +333,11 @@ fn open(spec: &TrainerSpec) -> Result<(Trainer, String), Failure> {
             noise_sd,
         } => {
             let surrogate = Surrogate::open(file, *seconds, *noise_sd)
-                .map_err(|e| load_failure(FailureKind::MissingFeatures, &e))?;
+                .map_err(|e| fault::of_input(FailureKind::MissingFeatures, &e))?;
             let digest = surrogate.digest().to_owned();
             (Trainer::Surrogate(surrogate), digest)
         }
     })
-}
-
-fn load_failure(kind: FailureKind, error: &InputError) -> Failure {
-    let hint = error
-        .hint
-        .as_deref()
-        .map_or(String::new(), |hint| format!(" ({hint})"));
-    Failure::new(kind, format!("{error}{hint}"))
 }
 
 /// Runs `work`; a panic becomes a failure.

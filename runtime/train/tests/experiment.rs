@@ -60,6 +60,7 @@ fn train_on(
         seed,
         directory: folder,
         evaluate_test: false,
+        execution: &orze_campaign::Execution::default(),
     };
     run(&input, &mut |_| ControlFlow::Continue(()))
 }
@@ -230,6 +231,7 @@ fn a_run_that_diverges_fails_at_once() {
         seed: 1,
         directory: folder.path(),
         evaluate_test: false,
+        execution: &orze_campaign::Execution::default(),
     };
     let failure = run(&input, &mut |progress: Progress| {
         epochs += usize::from(progress.epoch_finished);
@@ -312,6 +314,7 @@ fn an_encoder_invented_in_yaml_trains() {
             seed: 1,
             directory: &folder.path().join(name),
             evaluate_test: false,
+            execution: &orze_campaign::Execution::default(),
         };
         let completed = run(&input, &mut |_| ControlFlow::Continue(())).unwrap();
         completed.metrics.values
@@ -344,6 +347,7 @@ fn an_encoder_invented_in_yaml_trains() {
         seed: 1,
         directory: &folder.path().join("refused"),
         evaluate_test: false,
+        execution: &orze_campaign::Execution::default(),
     };
     let failure = run(&input, &mut |_| ControlFlow::Continue(())).unwrap_err();
     assert_eq!(failure.kind, FailureKind::BadConfiguration);
@@ -363,6 +367,7 @@ fn the_test_split_is_scored_only_when_asked_for() {
         seed: 1,
         directory: folder.path(),
         evaluate_test: true,
+        execution: &orze_campaign::Execution::default(),
     };
     let completed = run(&input, &mut |_| ControlFlow::Continue(())).unwrap();
     for name in ["test_ap", "test_ap_low", "test_ap_high", "test_brier"] {

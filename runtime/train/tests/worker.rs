@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
 use orze_campaign::protocol::{PROTOCOL_VERSION, Reply, Request, TrainRequest, TrainerSpec};
-use orze_campaign::{Configuration, ExperimentId, FailureKind};
+use orze_campaign::{Configuration, Execution, ExperimentId, FailureKind};
 use orze_train::worker::serve;
 
 /// The reading end of a channel of bytes.
@@ -111,6 +111,7 @@ fn load(trainer: TrainerSpec) -> Request {
     Request::Load {
         version: PROTOCOL_VERSION,
         trainer,
+        memory_mib: None,
     }
 }
 
@@ -140,6 +141,7 @@ fn train(fence: u64, configuration: &Configuration, folder: &Path) -> Request {
         seed: 1,
         directory: folder.join(fence.to_string()),
         evaluate_test: false,
+        execution: Execution::default(),
     })
 }
 
@@ -279,6 +281,7 @@ fn what_can_not_be_loaded_is_answered_with_the_file_and_a_hint() {
             device: "cpu".to_owned(),
             threads: 1,
         },
+        memory_mib: None,
     });
     assert!(matches!(worker.reply(), Reply::Failed { fence: None, .. }));
     worker.end();
@@ -292,20 +295,63 @@ fn a_damaged_pack_is_told_from_a_missing_one() {
         std::fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
     }
     let features = folder.path().join("features.safetensors");
-    let mut bytes = std::fs::read(&features).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    std::fs::write(&features, bytes).unwrap();
-    let mut worker = Worker::start();
-    worker.ask(&load(TrainerSpec::Candle {
+    let whole = std::fs::read(&features).unwrap();
+    let mut bytes = whole.clone();
+    // Half of them.
+    bytes[whole.len() / 2..].fill(0);
+    std::fs::write(&features, &bytes).unwrap();
+    let spec = TrainerSpec::Candle {
         data: folder.path().into(),
         device: "cpu".to_owned(),
         threads: 1,
-    }));
-    let Reply::Failed { failure, .. } = worker.reply() else {
-        panic!("not failed");
     };
+    let mut worker = Worker::start();
+    worker.ask(&load(spec.clone()));
+    let failed = |reply: Reply| match reply {
+        Reply::Failed { failure, .. } => failure,
+        other => panic!("not failed: {other:?}"),
+    };
+    let failure = failed(worker.reply());
     assert_eq!(failure.kind, FailureKind::CorruptFeatures, "{failure}");
+    let named = features.display().to_string();
+    assert!(failure.message.contains(&named), "{failure}");
+
+    // One training clip, which may be left out, but only if that was decided.
+    let mut bytes = whole.clone();
+    bytes[whole.len() / 2] ^= 1;
+    std::fs::write(&features, bytes).unwrap();
+    worker.ask(&load(spec));
+    assert!(matches!(worker.reply(), Reply::Ready { .. }));
+    let out = folder.path().join("out");
+    worker.ask(&train(1, &small(), &out));
+    let failure = failed(worker.answer());
+    assert_eq!(failure.kind, FailureKind::CorruptFeatures, "{failure}");
+    assert!(failure.message.contains(&named), "{failure}");
+    assert!(failure.message.contains("1 training clips"), "{failure}");
+    let Request::Train(mut without) = train(2, &small(), &out) else {
+        panic!("not a training");
+    };
+    without.execution.drop_unreadable = true;
+    worker.ask(&Request::Train(without));
+    let Reply::Done { metrics, .. } = worker.answer() else {
+        panic!("not done");
+    };
+    assert_eq!(metrics.values["dropped_train_clips"], 1.0);
+    assert_eq!(metrics.values["train_clips"], 975.0);
+
+    // Looked for once more, they have gone; and when they are back, all is well.
+    std::fs::remove_file(&features).unwrap();
+    worker.ask(&train(3, &small(), &out));
+    let failure = failed(worker.answer());
+    assert_eq!(failure.kind, FailureKind::MissingFeatures, "{failure}");
+    assert!(failure.message.contains(&named), "{failure}");
+    std::fs::write(&features, whole).unwrap();
+    worker.ask(&train(4, &small(), &out));
+    let Reply::Done { metrics, .. } = worker.answer() else {
+        panic!("not done");
+    };
+    assert_eq!(metrics.values["train_clips"], 976.0);
+    assert!(!metrics.values.contains_key("dropped_train_clips"));
     worker.end();
 }
 

@@ -6,12 +6,14 @@
 //! `examples/shoulder/README.md` describes the format for people.
 
 mod arrays;
+mod damage;
 mod import;
 mod manifest;
 mod open;
 mod summary;
 mod write;
 
+pub use damage::Damage;
 pub use import::{BackboneSource, ImportRequest, import};
 pub use manifest::{
     BackboneEntry, ClipEntry, FORMAT, FeaturesEntry, MANIFEST, Manifest, Split, TaskEntry, VERSION,

@@ -7,6 +7,7 @@ use orze_campaign::InputError;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
 
+use super::damage::Damage;
 use super::manifest::{BackboneEntry, Manifest};
 
 const DAMAGED: &str = "the pack is damaged or was changed by hand: make or copy it again";
@@ -18,6 +19,7 @@ pub struct Pack {
     manifest: Manifest,
     digest: String,
     bytes: Vec<u8>,
+    damage: Option<Damage>,
 }
 
 /// One feature map, decoded.
@@ -46,6 +48,14 @@ impl Pack {
     /// files, another version, sizes, digests or shapes that differ, features that are not finite,
     /// ids twice, labels or splits that are unknown, groups or clips in two splits.
     pub fn open(folder: &Path) -> Result<Self, InputError> {
+        let pack = Self::read(folder)?;
+        let file = folder.join(&pack.manifest.features.file);
+        pack.check().map_err(|error| error.in_file(&file))?;
+        Ok(pack)
+    }
+
+    /// Reads a pack's folder and checks nothing but the manifest.
+    pub(super) fn read(folder: &Path) -> Result<Self, InputError> {
         let (manifest, manifest_bytes) = Manifest::read(folder)?;
         let file = folder.join(&manifest.features.file);
         let bytes = std::fs::read(&file).map_err(|error| {
@@ -53,17 +63,16 @@ impl Pack {
                 .in_file(&file)
                 .hint(DAMAGED)
         })?;
-        let pack = Self {
+        Ok(Self {
             folder: folder.to_path_buf(),
             digest: hexadecimal(&Sha256::digest(&manifest_bytes)),
             manifest,
             bytes,
-        };
-        pack.check().map_err(|error| error.in_file(&file))?;
-        Ok(pack)
+            damage: None,
+        })
     }
 
-    fn check(&self) -> Result<(), InputError> {
+    pub(super) fn check(&self) -> Result<(), InputError> {
         let expected = &self.manifest.features;
         if self.bytes.len() as u64 != expected.bytes {
             return Err(InputError::new(format!(
@@ -73,18 +82,31 @@ impl Pack {
             ))
             .hint(DAMAGED));
         }
+        if let Some((_, error)) = self.clips_with_errors()?.into_iter().next() {
+            return Err(error);
+        }
+        if hexadecimal(&Sha256::digest(&self.bytes)) != expected.sha256 {
+            return Err(InputError::new("differs from the manifest's sha256").hint(DAMAGED));
+        }
+        Ok(())
+    }
+
+    /// The clips whose features can't be used, and why: first those that are not finite.
+    pub(super) fn clips_with_errors(&self) -> Result<Vec<(usize, InputError)>, InputError> {
         let tensors = self.tensors()?;
         let mut maps = Vec::with_capacity(self.manifest.backbones.len());
+        let mut errors = Vec::new();
         for entry in &self.manifest.backbones {
             let map = self.stored(&tensors, entry)?;
-            if let Some(position) = map.first_not_finite() {
-                let clip = map.offsets.partition_point(|&o| o <= position / entry.dim) - 1;
-                return Err(InputError::new(format!(
+            for clip in map.clips_not_finite() {
+                let error = InputError::new(format!(
                     "clip {} has a feature that is not finite",
                     self.manifest.clips[clip].id
-                ))
-                .at_key(&entry.name)
-                .hint("extract the clip's features again, or leave the clip out"));
+                ));
+                let error = error
+                    .at_key(&entry.name)
+                    .hint("extract the clip's features again, or leave the clip out");
+                errors.push((clip, error));
             }
             maps.push(map);
         }
@@ -94,17 +116,31 @@ impl Pack {
                 hasher.update(map.clip_bytes(index));
             }
             if hexadecimal(&hasher.finalize()) != clip.sha256 {
-                return Err(
-                    InputError::new("its features are not those of the manifest's hash")
-                        .at_key(format!("clip {}", clip.id))
-                        .hint(DAMAGED),
-                );
+                let error = InputError::new("its features are not those of the manifest's hash")
+                    .at_key(format!("clip {}", clip.id))
+                    .hint(DAMAGED);
+                errors.push((index, error));
             }
         }
-        if hexadecimal(&Sha256::digest(&self.bytes)) != expected.sha256 {
-            return Err(InputError::new("differs from the manifest's sha256").hint(DAMAGED));
-        }
-        Ok(())
+        Ok(errors)
+    }
+
+    /// Fills what is missing at the end with zeros; `None` when there is too much.
+    pub(super) fn pad(&mut self) -> Option<()> {
+        let expected = usize::try_from(self.manifest.features.bytes).ok()?;
+        let missing = expected.checked_sub(self.bytes.len())?;
+        self.bytes.try_reserve_exact(missing).ok()?;
+        self.bytes.resize(expected, 0);
+        Some(())
+    }
+
+    pub(super) fn damaged(&mut self, damage: Damage) {
+        self.damage = Some(damage);
+    }
+
+    /// What of it can't be used; `None` for a whole one.
+    pub fn damage(&self) -> Option<&Damage> {
+        self.damage.as_ref()
     }
 
     fn tensors(&self) -> Result<SafeTensors<'_>, InputError> {
@@ -241,8 +277,16 @@ impl Stored<'_> {
         }
     }
 
-    fn first_not_finite(&self) -> Option<usize> {
-        self.values().position(|value| !value.is_finite())
+    fn clips_not_finite(&self) -> Vec<usize> {
+        let mut clips = Vec::new();
+        for (position, value) in self.values().enumerate() {
+            if !value.is_finite() {
+                let frame = position / self.width;
+                clips.push(self.offsets.partition_point(|&offset| offset <= frame) - 1);
+            }
+        }
+        clips.dedup();
+        clips
     }
 
     fn clip_bytes(&self, index: usize) -> &[u8] {

@@ -249,3 +249,111 @@ fn a_damaged_pack_is_refused_with_file_and_place() {
         "{message}"
     );
 }
+
+/// A pack of 60 training clips and two of validation, of one frame each.
+fn many(folder: &Path) -> PathBuf {
+    let mut labels = "id,label,split,group\n".to_owned();
+    for clip in 0..62 {
+        let split = if clip < 2 { "validation" } else { "train" };
+        let label = if clip % 2 == 0 { "hit" } else { "miss" };
+        labels += &format!("c{clip},{label},{split},{clip}\n");
+    }
+    let values: Vec<f32> = (0..62 * 6).map(|i| i as f32 + 0.5).collect();
+    let mut request = request(folder, &labels, &self::values());
+    let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let view =
+        safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![62, 1, 6], &bytes);
+    let file = folder.join("map.safetensors");
+    std::fs::write(
+        &file,
+        safetensors::serialize([("features", view.unwrap())], None).unwrap(),
+    )
+    .unwrap();
+    request.backbones[0].file = file;
+    import(&request).unwrap();
+    request.out
+}
+
+/// Overwrites the first feature of these clips.
+fn overwrite(pack: &Path, clips: &[usize], with: f32) {
+    let file = pack.join("features.safetensors");
+    let mut bytes = std::fs::read(&file).unwrap();
+    for clip in clips {
+        let value = ((clip * 6) as f32 + 0.5).to_le_bytes();
+        let place = bytes.windows(4).position(|w| w == value).unwrap();
+        bytes[place..place + 4].copy_from_slice(&with.to_le_bytes());
+    }
+    std::fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn a_few_damaged_training_clips_are_known_and_the_others_are_what_they_were() {
+    let folder = folder();
+    let pack = many(folder.path());
+    let whole = Pack::open_damaged(&pack).unwrap();
+    assert!(whole.damage().is_none());
+    for (clips, with) in [(vec![7], f32::NAN), (vec![3, 7, 61], 1e9)] {
+        overwrite(&pack, &clips, with);
+        assert!(Pack::open(&pack).is_err());
+        let damaged = Pack::open_damaged(&pack).unwrap();
+        let damage = damaged.damage().unwrap();
+        assert!(damage.clips.iter().eq(&clips), "{:?}", damage.clips);
+        let error = damage.error.to_string();
+        assert!(error.contains("features.safetensors"), "{error}");
+        let map = |pack: &Pack| pack.backbone("map").unwrap().unwrap();
+        for clip in (0..62).filter(|clip| !clips.contains(clip)) {
+            assert_eq!(map(&damaged).clip(clip), map(&whole).clip(clip));
+        }
+        std::fs::remove_dir_all(&pack).unwrap();
+        many(folder.path());
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_off_has_lost_its_last_clips() {
+    let folder = folder();
+    let pack = many(folder.path());
+    let file = pack.join("features.safetensors");
+    let bytes = std::fs::read(&file).unwrap();
+    let cut = |bytes: &[u8], count: usize| {
+        std::fs::write(&file, &bytes[..bytes.len() - count]).unwrap();
+        Pack::open_damaged(&pack)
+    };
+    // Six values of four bytes a clip: one whole clip and the end of another.
+    let damaged = cut(&bytes, 30).unwrap();
+    assert!(damaged.damage().unwrap().clips.iter().eq(&[60, 61]));
+    let error = cut(&bytes, 24 * 4).unwrap_err().to_string();
+    assert!(error.contains("4 of 60 training clips"), "{error}");
+    // The header is gone too.
+    let error = cut(&bytes, bytes.len() - 40).unwrap_err().to_string();
+    assert!(
+        error.contains("features.safetensors: has 40 bytes"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_may_not_be_left_out_is_refused() {
+    let folder = folder();
+    let pack = many(folder.path());
+    overwrite(&pack, &[1], f32::NAN);
+    let error = Pack::open_damaged(&pack).unwrap_err().to_string();
+    assert!(
+        error.contains("validation clip c1 can't be used"),
+        "{error}"
+    );
+    assert!(error.contains("only training clips"), "{error}");
+    std::fs::remove_dir_all(&pack).unwrap();
+    many(folder.path());
+    overwrite(&pack, &[2, 3, 4, 5], f32::NAN);
+    let error = Pack::open_damaged(&pack).unwrap_err().to_string();
+    assert!(error.contains("4 of 60 training clips"), "{error}");
+    // Damage that no clip explains.
+    std::fs::remove_dir_all(&pack).unwrap();
+    many(folder.path());
+    let file = pack.join("features.safetensors");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes.push(0);
+    std::fs::write(&file, bytes).unwrap();
+    assert!(Pack::open_damaged(&pack).is_err());
+}

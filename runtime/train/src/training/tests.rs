@@ -8,6 +8,7 @@ use orze_campaign::{Configuration, Graph};
 use super::*;
 use crate::dataset::Dataset;
 use crate::layers::Pooling;
+use crate::optimiser::Gradients;
 use crate::testing;
 use crate::threads::Threads;
 
@@ -41,6 +42,7 @@ fn with_training(configuration: &Configuration, check: impl FnOnce(Training<'_>,
         seed: 3,
         directory: folder.path(),
         evaluate_test: false,
+        execution: &orze_campaign::Execution::default(),
     };
     check(Training::new(&input, recipe, features).unwrap(), &dataset);
 }
@@ -292,6 +294,7 @@ fn a_model_beyond_the_memory_is_a_failure_and_not_the_end_of_the_process() {
         seed: 3,
         directory: folder.path(),
         evaluate_test: false,
+        execution: &orze_campaign::Execution::default(),
     };
     let (recipe, _) = Recipe::read(&configuration, Some(&nothing)).unwrap();
     let features = dataset.features(&recipe.backbone).unwrap();
@@ -346,6 +349,72 @@ fn shards_give_what_the_whole_batch_gives() {
         assert_eq!(found[0], found[2], "three threads change the result");
         assert!((found[0].0[0] - expected.0[0]).abs() < 1e-6);
         assert!((found[0].1 - expected.1).abs() < 1e-5 * expected.1);
+    });
+}
+
+/// Fewer clips at once are the same step: its loss and every gradient, on any number of threads.
+#[test]
+fn a_batch_in_parts_is_the_same_step() {
+    let configuration = plain().with("pooling", "attention");
+    with_training(&configuration, |training, dataset| {
+        let clips: Vec<usize> = (0..step::SHARD * 2 + 5).map(|i| i % 24).collect();
+        let batch = training.features.batch(&clips, 0).unwrap();
+        let positive = |&clip: &usize| f32::from(u8::from(dataset.is_positive(clip)));
+        let targets: Vec<f32> = clips.iter().map(positive).collect();
+        let targets = Tensor::new(targets, batch.x.device()).unwrap();
+        let pass = |_| Pass::evaluation(1.0);
+        let what = (&training.model, &training.recipe.loss);
+        let threads = Threads::default();
+        let plain = step::backward(what, (&batch, &targets), &threads, pass).unwrap();
+        let loss = values(&plain.loss)[0];
+        let gradients = training.optimiser.gradients(plain.shards, &threads);
+        let gradients = gradients.unwrap();
+        let norm = gradients.norm().unwrap();
+        let accumulated = |most, threads| {
+            let threads = Threads::new(threads).unwrap();
+            let with = (&training.optimiser, &threads);
+            step::accumulated(what, (&batch, &targets), most, with, pass).unwrap()
+        };
+        let all = |of: &Gradients| of.each().flat_map(values).collect::<Vec<_>>();
+        let differ = |a: &[f64], b: &[f64]| {
+            assert_eq!(a.len(), b.len());
+            let gaps = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+            gaps.fold(0.0, f64::max) / norm
+        };
+        let expected = all(&gradients);
+        assert_eq!(expected.len() as u64, training.parameters.count() as u64);
+        for most in [1, 3, 8, 16, 1000] {
+            let (found, parts) = accumulated(most, 1);
+            assert!((values(&found)[0] - loss).abs() < 1e-6, "{most}: {found}");
+            let (on_three, on_threads) = accumulated(most, 3);
+            assert_eq!(
+                values(&found),
+                values(&on_three),
+                "{most}: threads change it"
+            );
+            assert_eq!(all(&parts), all(&on_threads), "{most}: threads change it");
+            // With few rows the logits themselves are rounded otherwise, alone as in a part, and
+            // norms of nearly equal values make more of it.
+            let bound = if most < 8 { 3e-5 } else { 1e-6 };
+            let gap = differ(&all(&parts), &expected);
+            assert!(
+                gap < bound,
+                "{most}: gradients differ by {gap} of their norm"
+            );
+        }
+        // So single clips are compared with the plain step on single clips.
+        let mut by_hand = vec![0.0; expected.len()];
+        for clip in 0..clips.len() {
+            let (part, target) = (batch.narrow(clip, 1), targets.narrow(0, clip, 1));
+            let with = (&part.unwrap(), &target.unwrap());
+            let alone = step::backward(what, with, &threads, pass).unwrap();
+            let alone = training.optimiser.gradients(alone.shards, &threads);
+            for (sum, gradient) in by_hand.iter_mut().zip(all(&alone.unwrap())) {
+                *sum += gradient / clips.len() as f64;
+            }
+        }
+        let gap = differ(&all(&accumulated(1, 1).1), &by_hand);
+        assert!(gap < 1e-6, "gradients differ by {gap} of their norm");
     });
 }
 
