@@ -8,6 +8,7 @@
 //! A killed agent loses its call: the money stays set aside, the cycle's number is used up, and no
 //! idea of it was handed on.
 
+pub(crate) mod booking;
 mod call;
 mod conversation;
 mod history;
@@ -112,9 +113,8 @@ impl Actor for Agent {
         (): (),
     ) -> Result<State, ActorProcessingErr> {
         let context = &self.context;
-        context
-            .directory
-            .enter(Name::Researcher(self.index), myself.get_cell());
+        context.enter(Name::Researcher(self.index), myself.get_cell());
+        context.health.expect(Name::Researcher(self.index), true);
         let settings = self.settings();
         let model = Model::open(settings)?;
         let reader = Reader::open(&context.settings.campaign.directory)?;
@@ -173,6 +173,10 @@ impl Actor for Agent {
         message: ResearcherMessage,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
+        let _at_work = self
+            .context
+            .health
+            .at_work(Name::Researcher(self.index), &message);
         match message {
             ResearcherMessage::Propose { credits } => self.begin(&myself, state, credits).await,
             ResearcherMessage::News(batch) => {
@@ -416,6 +420,9 @@ impl Agent {
             self.settings().name
         ));
         state.phase = Phase::Retired;
+        self.context
+            .health
+            .expect(Name::Researcher(self.index), false);
         self.enter(state, AgentState::Retired(reason.to_owned()));
     }
 
@@ -426,6 +433,7 @@ impl Agent {
             && record.researcher == *name
         {
             state.view.last_idea_ms = Some(record.created_at_ms);
+            self.context.health.produced(Name::Researcher(self.index));
             self.show(state);
         }
         let mut judged = std::mem::take(&mut state.judged);

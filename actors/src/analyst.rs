@@ -69,7 +69,7 @@ impl Actor for Analyst {
         (): (),
     ) -> Result<State, ActorProcessingErr> {
         let context = &self.context;
-        context.directory.enter(Name::Analyst, myself.get_cell());
+        context.enter(Name::Analyst, myself.get_cell());
         let reader = Reader::open(&context.settings.campaign.directory)?;
         let rejected = reader.rejections()?.values().sum();
         let resume = reader.resume()?;
@@ -103,6 +103,7 @@ impl Actor for Analyst {
         message: AnalystMessage,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
+        let _at_work = self.context.health.at_work(Name::Analyst, &message);
         match message {
             AnalystMessage::News(batch) => {
                 if batch.seq > state.seq {
@@ -130,11 +131,12 @@ impl Actor for Analyst {
             AnalystMessage::Publish => {
                 if state.changed {
                     state.changed = false;
-                    self.context.view.send_replace(view(state));
+                    self.context.view.send_replace(self.view(state));
+                    self.context.health.produced(Name::Analyst);
                 }
             }
             AnalystMessage::Conclude(reply) => {
-                self.context.view.send_replace(view(state));
+                self.context.view.send_replace(self.view(state));
                 // Whoever asked may have stopped waiting.
                 let _ = reply.send(());
             }
@@ -157,15 +159,18 @@ fn agents(context: &Context, views: Vec<AgentView>) -> BTreeMap<usize, AgentView
         .collect()
 }
 
-fn view(state: &State) -> View {
-    View {
-        figures: state.running.snapshot(),
-        slots: state.slots.clone(),
-        agents: state.agents.values().cloned().collect(),
-        rejected: state.rejected,
-        finished_now: state.finished_now,
-        events: state.events.iter().cloned().collect(),
-        event_count: state.event_count,
+impl Analyst {
+    fn view(&self, state: &State) -> View {
+        View {
+            figures: state.running.snapshot(),
+            slots: state.slots.clone(),
+            agents: state.agents.values().cloned().collect(),
+            rejected: state.rejected,
+            finished_now: state.finished_now,
+            pauses: self.context.health.pauses(),
+            events: state.events.iter().cloned().collect(),
+            event_count: state.event_count,
+        }
     }
 }
 
@@ -183,7 +188,7 @@ impl Analyst {
     fn take_in(&self, state: &mut State, news: &News) {
         match news {
             News::Admitted(record) => state.running.observe(record),
-            News::Finished { record, .. } => {
+            News::Finished { record, .. } | News::Diagnosed { record, .. } => {
                 state.running.observe(record);
                 if record.status.is_finished() {
                     state.finished_now += 1;
@@ -195,6 +200,7 @@ impl Analyst {
             News::Leased(_)
             | News::Returned(_)
             | News::Stale(_)
+            | News::Overtaken(_)
             | News::CallReserved { .. }
             | News::CallRefused { .. }
             | News::Noted => {}

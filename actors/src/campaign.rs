@@ -4,12 +4,14 @@
 //! is spent, when the user asks for it, or when nothing can go on.
 
 mod children;
+mod watch;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use orze_ledger::{Entry, Ledger, LedgerError, Reader};
+use orze_ledger::{Entry, Ledger};
+use orze_search::BreakerSettings;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -17,9 +19,11 @@ use tokio::sync::oneshot;
 use crate::analyst::AnalystMessage;
 use crate::context::Context;
 use crate::deduplicator::DeduplicatorMessage;
+use crate::diagnoser::DiagnoserMessage;
 use crate::directory::Name;
 use crate::intake::IntakeMessage;
 use crate::kept::Kept;
+use crate::model_diagnoser::ModelDiagnoserMessage;
 use crate::outbox::{Outbox, Ticket};
 use crate::process;
 use crate::researcher::ResearcherMessage;
@@ -57,7 +61,9 @@ pub enum CampaignMessage {
     Restart(Name),
     /// Something that can't be healed.
     Fatal(String),
-    /// Look at the budgets of time.
+    /// Something worth remembering in the ledger and telling a watcher.
+    Note(&'static str, serde_json::Value),
+    /// Look at the budgets of time, at the disk, and at how everybody is.
     Tick,
 }
 
@@ -93,11 +99,15 @@ impl Actor for Campaign {
         myself: ActorRef<Self::Msg>,
         ending: oneshot::Sender<Ending>,
     ) -> Result<State, ActorProcessingErr> {
-        self.context
-            .directory
-            .enter(Name::Campaign, myself.get_cell());
+        self.context.enter(Name::Campaign, myself.get_cell());
         let context = &self.context;
-        let kept = Arc::new(Kept::new(context.settings.researcher.len()));
+        let healing = &context.settings.healing;
+        let breaker = BreakerSettings {
+            rate: healing.failure_rate,
+            window: healing.failure_window,
+            pause: Duration::from_secs_f64(healing.pause_s),
+        };
+        let kept = Arc::new(Kept::new(context.settings.researcher.len(), breaker));
         for name in self.children() {
             self.start(name, myself.get_cell(), &kept).await?;
         }
@@ -122,6 +132,7 @@ impl Actor for Campaign {
         message: CampaignMessage,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
+        let _at_work = self.context.health.at_work(Name::Campaign, &message);
         let directory = &self.context.directory;
         match message {
             CampaignMessage::Stop(reason) => self.stop(&myself, state, reason),
@@ -144,6 +155,8 @@ impl Actor for Campaign {
                 state.outbox.send_again(directory);
                 directory.send(Name::Deduplicator, DeduplicatorMessage::LedgerReopened);
                 directory.send(Name::Scheduler, SchedulerMessage::LedgerReopened);
+                directory.send(Name::Diagnoser, DiagnoserMessage::LedgerReopened);
+                directory.send(Name::ModelDiagnoser, ModelDiagnoserMessage::LedgerReopened);
                 for index in 0..self.context.settings.researcher.len() {
                     directory.send(Name::Researcher(index), ResearcherMessage::LedgerReopened);
                 }
@@ -162,7 +175,8 @@ impl Actor for Campaign {
                 state.shutdown.fail(why);
                 self.end(&myself, state).await;
             }
-            CampaignMessage::Tick => self.check_time(&myself, state),
+            CampaignMessage::Note(kind, body) => self.note(state, kind, body),
+            CampaignMessage::Tick => self.tick(&myself, state),
         }
         Ok(())
     }
@@ -227,6 +241,8 @@ impl Campaign {
             .entry(name)
             .or_default()
             .failed(&self.context.restarts, self.context.elapsed());
+        let health = &self.context.health;
+        health.failed(name, why, verdict == Verdict::Quarantine);
         match verdict {
             Verdict::Restart(wait) => {
                 self.tell(format!(
@@ -264,6 +280,18 @@ impl Campaign {
                 self.stop(myself, state, StopReason::Failed(why));
                 self.close(state).await;
             }
+            // The campaign goes on without them.
+            Name::Researcher(index) => {
+                self.tell(format!("{why}; it proposes nothing more"));
+                let retired = IntakeMessage::ResearcherRetired(index);
+                self.context.directory.send(Name::Intake, retired);
+            }
+            Name::ModelDiagnoser => {
+                self.tell(why.clone());
+                let lost = DiagnoserMessage::ModelLost(why);
+                self.context.directory.send(Name::Diagnoser, lost);
+            }
+            Name::Analyst => tracing::error!("{why}; nothing is shown any longer"),
             _ => self.stop(myself, state, StopReason::Failed(why)),
         }
     }
@@ -289,12 +317,18 @@ impl Campaign {
             }
             Name::TaskHost | Name::DiversityHost | Name::Deduplicator => {
                 directory.send(Name::Intake, IntakeMessage::PipelineLost);
+                directory.send(Name::Diagnoser, DiagnoserMessage::LookAgain);
+            }
+            Name::ModelDiagnoser => {
+                directory.send(Name::Diagnoser, DiagnoserMessage::LookAgain);
             }
             Name::Intake if state.shutdown.has_begun() => {
                 directory.send(Name::Intake, IntakeMessage::Close);
             }
             Name::Intake => directory.send(Name::Intake, IntakeMessage::Begin),
             Name::Scheduler => {
+                let hold = self.context.health.pauses().leases.is_some();
+                directory.send(Name::Scheduler, SchedulerMessage::Hold(hold));
                 for slot in &state.down {
                     directory.send(Name::Scheduler, SchedulerMessage::SlotLost(*slot));
                 }
@@ -305,7 +339,7 @@ impl Campaign {
             Name::Slot(slot) => {
                 state.down.remove(&slot);
             }
-            Name::Campaign | Name::Ledger | Name::Analyst => {}
+            Name::Campaign | Name::Ledger | Name::Analyst | Name::Diagnoser => {}
         }
     }
 
@@ -321,47 +355,16 @@ impl Campaign {
             "slot {slot} was taken out after repeated faults: {why}"
         ));
         state.quarantined.insert(slot);
-        let note = Entry::Note {
-            kind: "slot_quarantined",
-            body: json!({"slot": slot, "reason": why}),
-        };
-        state.outbox.send(&self.context.directory, vec![note]);
+        self.context.health.failed(Name::Slot(slot), why, true);
+        self.remember(
+            state,
+            "slot_quarantined",
+            json!({"slot": slot, "reason": why}),
+        );
         if state.quarantined.len() == self.context.slots.len() {
             let why = format!("every slot was taken out; the last one because {why}");
             self.stop(myself, state, StopReason::Failed(why));
         }
-    }
-
-    fn check_time(&self, myself: &ActorRef<CampaignMessage>, state: &mut State) {
-        if state.shutdown.has_begun() {
-            return;
-        }
-        match self.time_spent() {
-            Ok(Some(spent)) => self.stop(myself, state, StopReason::BudgetSpent(spent)),
-            Ok(None) => {}
-            // The next tick looks again.
-            Err(error) => tracing::warn!("the budget of time could not be checked: {error}"),
-        }
-    }
-
-    fn time_spent(&self) -> Result<Option<String>, LedgerError> {
-        let budget = &self.context.settings.campaign.budget;
-        if budget.hours.is_none() && budget.slot_hours.is_none() {
-            return Ok(None);
-        }
-        let totals = Reader::open(&self.context.settings.campaign.directory)?.totals()?;
-        let used = [
-            (budget.hours, totals.up_seconds / 3600.0, "hours"),
-            (
-                budget.slot_hours,
-                totals.train_seconds / 3600.0,
-                "slot hours",
-            ),
-        ];
-        Ok(used.into_iter().find_map(|(limit, used, unit)| {
-            let limit = limit?;
-            (used >= limit).then(|| format!("{used:.2} of {limit} {unit}"))
-        }))
     }
 
     /// Begins the end: nothing new is proposed or started; what runs may finish for a while.

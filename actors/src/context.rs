@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use orze_campaign::chaos::Chaos;
 use orze_campaign::protocol::TrainerSpec;
 use orze_campaign::{ExperimentId, Settings, Space};
 use orze_ledger::{LedgerSettings, RunClaim};
+use ractor::ActorCell;
 use tokio::sync::watch;
 
 use crate::devices::SlotPlan;
-use crate::directory::Directory;
+use crate::directory::{Directory, Name};
 use crate::graphs::Graphs;
+use crate::health::Health;
 use crate::plugins::Plugins;
 use crate::restart::RestartPolicy;
 use crate::view::View;
@@ -50,6 +53,8 @@ pub struct Context {
     pub restarts: RestartPolicy,
     /// Who is who.
     pub directory: Directory,
+    /// How each of them is.
+    pub health: Health,
     /// Where the view is published.
     pub view: watch::Sender<View>,
     /// When the run began.
@@ -72,6 +77,13 @@ impl Context {
         self.settings.campaign.directory.join("transcripts")
     }
 
+    /// Enters an actor; called at the start of its `pre_start`, so that no message sent while it reads
+    /// the ledger is missed.
+    pub fn enter(&self, name: Name, cell: ActorCell) {
+        self.health.started(name);
+        self.directory.enter(name, cell);
+    }
+
     /// A fence that no lease of the campaign has had.
     pub fn next_fence(&self) -> u64 {
         self.fences.fetch_add(1, Ordering::Relaxed)
@@ -90,9 +102,16 @@ impl Context {
 
 /// Milliseconds since 1970, UTC. For records only; durations are measured with [`Instant`].
 pub fn now_ms() -> i64 {
-    SystemTime::now()
+    static CHAOS: LazyLock<Option<Chaos>> =
+        LazyLock::new(|| Chaos::from_environment().ok().flatten());
+    static READINGS: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| {
             i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-        })
+        });
+    let jump = CHAOS.as_ref().map_or(0, |chaos| {
+        chaos.clock_offset_ms(READINGS.fetch_add(1, Ordering::Relaxed))
+    });
+    now.saturating_add(jump)
 }

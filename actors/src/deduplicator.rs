@@ -78,9 +78,7 @@ impl Actor for Deduplicator {
         (): (),
     ) -> Result<State, ActorProcessingErr> {
         let context = &self.context;
-        context
-            .directory
-            .enter(Name::Deduplicator, myself.get_cell());
+        context.enter(Name::Deduplicator, myself.get_cell());
         let mut outbox = Outbox::new(Name::Deduplicator, context);
         let barrier = outbox.send(&context.directory, Vec::new());
         Ok(State {
@@ -100,6 +98,7 @@ impl Actor for Deduplicator {
         message: DeduplicatorMessage,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
+        let _at_work = self.context.health.at_work(Name::Deduplicator, &message);
         match message {
             DeduplicatorMessage::Screen { candidates, others } => {
                 if state.barrier.is_some() {
@@ -149,6 +148,7 @@ impl Deduplicator {
             .chain(others)
             .collect();
         state.outbox.send(&self.context.directory, entries);
+        self.context.health.produced(Name::Deduplicator);
     }
 }
 

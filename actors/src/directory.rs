@@ -23,6 +23,10 @@ pub enum Name {
     DiversityHost,
     /// Near-identical proposals end here.
     Deduplicator,
+    /// What becomes of failed attempts, by rule.
+    Diagnoser,
+    /// The same by a language model.
+    ModelDiagnoser,
     /// The queue and the leases.
     Scheduler,
     /// The running figures.
@@ -48,8 +52,7 @@ impl fmt::Display for Name {
 pub struct Directory(DashMap<Name, ActorCell>);
 
 impl Directory {
-    /// Enters an actor; called at the start of its `pre_start`, so that no message sent while it
-    /// reads the ledger is missed.
+    /// Enters an actor.
     pub fn enter(&self, name: Name, cell: ActorCell) {
         self.0.insert(name, cell);
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use orze_campaign::Disposition;
 use orze_ledger::{News, Reader, RejectionKind};
 use orze_plugins::{DiversityInstance, Verdict};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -51,9 +50,7 @@ impl Actor for DiversityHost {
         (): (),
     ) -> Result<State, ActorProcessingErr> {
         let context = &self.context;
-        context
-            .directory
-            .enter(Name::DiversityHost, myself.get_cell());
+        context.enter(Name::DiversityHost, myself.get_cell());
         let resume = Reader::open(&context.settings.campaign.directory)?.resume()?;
         let mut past = Past::default();
         resume.records.iter().for_each(|record| past.learn(record));
@@ -71,6 +68,7 @@ impl Actor for DiversityHost {
         message: DiversityHostMessage,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
+        let _at_work = self.context.health.at_work(Name::DiversityHost, &message);
         match message {
             DiversityHostMessage::Assess(proposals) => self.assess(state, proposals).await,
             DiversityHostMessage::News(batch) => {
@@ -84,13 +82,7 @@ impl Actor for DiversityHost {
 }
 
 fn learn(state: &mut State, news: &News) {
-    if let News::Finished {
-        record,
-        disposition,
-        ..
-    } = news
-        && *disposition != Disposition::Requeue
-    {
+    if let Some(record) = news.finished() {
         state.past.learn(record);
     }
 }

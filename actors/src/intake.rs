@@ -1,13 +1,14 @@
 //! Intake: validates proposals, adds sweeps, and grants the credits that researchers spend.
 
+mod pause;
 mod reasons;
 mod standings;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use orze_campaign::{
-    Disposition, ExperimentId, ExperimentRecord, Idea, Origin, Point, Priority, RejectedIdea,
-    Status,
+    ExperimentId, ExperimentRecord, Idea, Origin, Point, Priority, RejectedIdea, Status,
 };
 use orze_ledger::{Entry, NewExperiment, News, Reader, Rejection, RejectionKind};
 use orze_plugins::Finished;
@@ -18,6 +19,7 @@ use crate::campaign::CampaignMessage;
 use crate::context::Context;
 use crate::deduplicator::Candidate;
 use crate::directory::Name;
+use crate::kept::Kept;
 use crate::ledger::NewsBatch;
 use crate::pipeline::Proposals;
 use crate::researcher::ResearcherMessage;
@@ -81,6 +83,8 @@ pub enum IntakeMessage {
 pub struct Intake {
     /// The campaign.
     pub context: Arc<Context>,
+    /// What outlives it.
+    pub kept: Arc<Kept>,
 }
 
 /// Its state.
@@ -94,6 +98,8 @@ pub struct State {
     refusals: Refusals,
     seq: i64,
     open: bool,
+    /// When a pause that has begun is over.
+    wake: Option<Duration>,
 }
 
 impl Actor for Intake {
@@ -107,7 +113,7 @@ impl Actor for Intake {
         (): (),
     ) -> Result<State, ActorProcessingErr> {
         let context = &self.context;
-        context.directory.enter(Name::Intake, myself.get_cell());
+        context.enter(Name::Intake, myself.get_cell());
         let settings = &context.settings;
         let resume = Reader::open(&settings.campaign.directory)?.resume()?;
         let weights: Vec<f64> = settings.researcher.iter().map(|r| r.weight).collect();
@@ -130,6 +136,7 @@ impl Actor for Intake {
             refusals: Refusals::default(),
             seq: resume.seq,
             open: true,
+            wake: self.kept.breaker().pause_left(context.elapsed()),
         };
         for record in &resume.records {
             state.standings.stands(record);
@@ -146,10 +153,11 @@ impl Actor for Intake {
 
     async fn handle(
         &self,
-        _myself: ActorRef<Self::Msg>,
+        myself: ActorRef<Self::Msg>,
         message: IntakeMessage,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
+        let _at_work = self.context.health.at_work(Name::Intake, &message);
         match message {
             IntakeMessage::Submit(submission) => self.submit(state, submission),
             IntakeMessage::News(batch) => {
@@ -188,7 +196,11 @@ impl Actor for Intake {
             IntakeMessage::Begin => {}
             IntakeMessage::Close => state.open = false,
         }
-        if state.open {
+        if let Some(wait) = state.wake.take() {
+            // Ends by itself with the actor.
+            drop(myself.send_after(wait, || IntakeMessage::Begin));
+        }
+        if state.open && !self.is_paused() {
             self.grant(state);
         }
         Ok(())
@@ -219,26 +231,31 @@ impl Intake {
             }
             News::Leased(lease) => state.standings.moves(lease.experiment, Status::Running),
             News::Returned(lease) => state.standings.moves(lease.experiment, Status::Queued),
-            News::Finished {
-                record,
-                disposition,
-                ..
-            } => {
+            News::Finished { record, .. } | News::Diagnosed { record, .. } => {
                 state.standings.stands(record);
-                if *disposition != Disposition::Requeue {
+                if let Some(record) = news.finished() {
                     self.learn(state, record);
+                    self.watch(state, record);
                     state.credits.news();
                 }
             }
-            News::CallReserved { .. } | News::CallRefused { .. } | News::Stale(_) | News::Noted => {
-            }
+            News::CallReserved { .. }
+            | News::CallRefused { .. }
+            | News::Stale(_)
+            | News::Overtaken(_)
+            | News::Noted => {}
         }
     }
 
     fn settle(&self, state: &mut State, researcher: &str, kind: Origin, settlement: Settlement) {
-        if kind == Origin::Sweep {
-            state.sweeps_on_their_way = state.sweeps_on_their_way.saturating_sub(1);
-            return;
+        match kind {
+            Origin::Sweep => {
+                state.sweeps_on_their_way = state.sweeps_on_their_way.saturating_sub(1);
+                return;
+            }
+            // Nobody's credit was spent on it.
+            Origin::Treated => return,
+            Origin::Idea | Origin::Replicate => {}
         }
         let researchers = &self.context.settings.researcher;
         if let Some(index) = researchers.iter().position(|r| r.name == researcher) {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use orze_ledger::RunningWorker;
+use orze_search::{BreakerSettings, FailureBreaker};
 
 /// Facts of one run.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub struct Kept {
     cycles: Vec<AtomicU64>,
     /// What the ledger held when the run began.
     before: OnceLock<Before>,
+    /// How the last experiments ended.
+    breaker: Mutex<FailureBreaker>,
 }
 
 /// What the ledger held when the run began.
@@ -28,11 +31,12 @@ pub struct Before {
 
 impl Kept {
     /// The facts of a run that has just begun.
-    pub fn new(researchers: usize) -> Self {
+    pub fn new(researchers: usize, breaker: BreakerSettings) -> Self {
         Self {
             workers: Mutex::new(Vec::new()),
             cycles: (0..researchers).map(|_| AtomicU64::new(0)).collect(),
             before: OnceLock::new(),
+            breaker: Mutex::new(FailureBreaker::new(breaker)),
         }
     }
 
@@ -49,6 +53,11 @@ impl Kept {
     /// The workers whose end is not on disk.
     pub fn workers(&self) -> Vec<RunningWorker> {
         self.lock().clone()
+    }
+
+    /// The breaker that stops proposals when too much fails.
+    pub fn breaker(&self) -> MutexGuard<'_, FailureBreaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<RunningWorker>> {
@@ -78,11 +87,19 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    const BREAKER: BreakerSettings = BreakerSettings {
+        rate: 0.5,
+        window: 20,
+        pause: Duration::from_secs(60),
+    };
 
     #[test]
     fn a_cycle_is_begun_once_even_if_it_never_reached_the_ledger() {
-        let kept = Kept::new(1);
+        let kept = Kept::new(1, BREAKER);
         assert_eq!(kept.cycle(0, 7), 7);
         kept.begin_cycle(0, 8);
         assert_eq!(kept.cycle(0, 7), 8);
@@ -91,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_beginning_of_the_run_is_what_the_first_analyst_saw() {
-        let kept = Kept::new(0);
+        let kept = Kept::new(0, BREAKER);
         let at = |finished| Before {
             finished,
             rejected: 0,

@@ -14,9 +14,11 @@ use crate::analyst::AnalystMessage;
 use crate::campaign::CampaignMessage;
 use crate::context::{Context, now_ms};
 use crate::deduplicator::DeduplicatorMessage;
+use crate::diagnoser::DiagnoserMessage;
 use crate::directory::Name;
 use crate::diversity_host::DiversityHostMessage;
 use crate::intake::IntakeMessage;
+use crate::model_diagnoser::ModelDiagnoserMessage;
 use crate::outbox::Ticket;
 use crate::researcher::ResearcherMessage;
 use crate::scheduler::SchedulerMessage;
@@ -56,6 +58,9 @@ pub struct LedgerWriter {
     pub opened: Arc<Mutex<Option<Ledger>>>,
 }
 
+/// How long an error that is not of the disk is taken for one that passes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 struct Waiting {
     sender: Name,
     ticket: Ticket,
@@ -68,6 +73,8 @@ pub struct State {
     waiting: Vec<Waiting>,
     flushing: bool,
     stalled: bool,
+    /// Since when nothing could be written, since the run began.
+    stalled_since: Option<Duration>,
 }
 
 impl Actor for LedgerWriter {
@@ -81,7 +88,7 @@ impl Actor for LedgerWriter {
         (): (),
     ) -> Result<State, ActorProcessingErr> {
         let context = &self.context;
-        context.directory.enter(Name::Ledger, myself.get_cell());
+        context.enter(Name::Ledger, myself.get_cell());
         let first = self
             .opened
             .lock()
@@ -103,6 +110,7 @@ impl Actor for LedgerWriter {
             waiting: Vec::new(),
             flushing: false,
             stalled: false,
+            stalled_since: None,
         })
     }
 
@@ -112,6 +120,7 @@ impl Actor for LedgerWriter {
         message: LedgerMessage,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
+        let _at_work = self.context.health.at_work(Name::Ledger, &message);
         match message {
             LedgerMessage::Write {
                 entries,
@@ -154,7 +163,9 @@ impl LedgerWriter {
                     tracing::info!("the ledger can be written again");
                     state.stalled = false;
                 }
+                state.stalled_since = None;
                 state.flushing = false;
+                self.context.health.produced(Name::Ledger);
                 let batch = Arc::new(NewsBatch { seq, news });
                 // Before the acknowledgements: a failure in between repeats the news, and never
                 // leaves them out.
@@ -167,9 +178,20 @@ impl LedgerWriter {
                 }
                 Ok(())
             }
-            Err(LedgerError::Sqlite(error)) => {
-                // Disk full, disk error: nothing was written and nothing is lost; say so and go on
-                // when there is room.
+            Err(error @ LedgerError::Sqlite(_)) => {
+                // Nothing was written and nothing is lost. A disk that is full or fails is waited for;
+                // a file that is damaged, or an error that stays, is for a person.
+                let now = self.context.elapsed();
+                let since = *state.stalled_since.get_or_insert(now);
+                if error.is_damage() || (!error.is_of_disk() && now - since > PATIENCE) {
+                    let file = state.ledger.file().display();
+                    let why = format!(
+                        "{file} can't be written: {error} (`orze-runtime ledger check` says more)"
+                    );
+                    let directory = &self.context.directory;
+                    directory.send(Name::Campaign, CampaignMessage::Fatal(why));
+                    return Ok(());
+                }
                 if !state.stalled {
                     tracing::error!(
                         file = %state.ledger.file().display(),
@@ -209,6 +231,13 @@ impl LedgerWriter {
                 Name::Researcher(index),
                 ResearcherMessage::Acknowledged(ticket, news.to_vec()),
             ),
+            Name::Diagnoser => {
+                directory.send(Name::Diagnoser, DiagnoserMessage::Acknowledged(ticket));
+            }
+            Name::ModelDiagnoser => directory.send(
+                Name::ModelDiagnoser,
+                ModelDiagnoserMessage::Acknowledged(ticket, news.to_vec()),
+            ),
             Name::Ledger | Name::Intake | Name::TaskHost | Name::DiversityHost | Name::Analyst => {}
         }
     }
@@ -231,6 +260,7 @@ impl LedgerWriter {
             Name::DiversityHost,
             DiversityHostMessage::News(Arc::clone(batch)),
         );
+        directory.send(Name::Diagnoser, DiagnoserMessage::News(Arc::clone(batch)));
         directory.send(Name::Intake, IntakeMessage::News(Arc::clone(batch)));
         directory.send(Name::Analyst, AnalystMessage::News(Arc::clone(batch)));
     }

@@ -12,6 +12,7 @@
 //! | [`task_host`], [`diversity_host`] | the plugin is instantiated anew; proposals on their way count as never made |
 //! | [`deduplicator`] | fingerprints are rebuilt once the ledger has all that it wrote; proposals on their way count as never made |
 //! | [`scheduler`] | queue and leases are rebuilt; nothing is leased before every slot has said where it stands |
+//! | [`diagnoser`] | reads the open cases from the ledger; a diagnosis written twice counts once |
 //! | [`slot`] | its process group is killed and its end confirmed, its lease handed back, a fresh worker started; quarantined after repeated faults |
 //! | [`analyst`] | recomputed |
 //!
@@ -28,15 +29,19 @@ pub mod campaign;
 pub mod context;
 pub mod deduplicator;
 pub mod devices;
+pub mod diagnoser;
 pub mod directory;
 pub mod diversity_host;
 pub mod encoders;
 pub mod equipment;
+pub mod evidence;
 pub mod graphs;
+pub mod health;
 pub mod intake;
 pub mod kept;
 pub mod leases;
 pub mod ledger;
+pub mod model_diagnoser;
 pub mod outbox;
 pub mod past;
 pub mod pipeline;

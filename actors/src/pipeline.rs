@@ -37,16 +37,22 @@ impl Proposals {
 
     /// From the intake to whoever judges first.
     pub fn begin(self, context: &Context) {
+        context.health.produced(Name::Intake);
         if TaskHost::is_needed(context) {
             let message = TaskHostMessage::Review(self);
             context.directory.send(Name::TaskHost, message);
         } else {
-            self.past_task(context);
+            self.hand_to_diversity(context);
         }
     }
 
     /// From the task's plugin to whoever judges next.
     pub fn past_task(self, context: &Context) {
+        context.health.produced(Name::TaskHost);
+        self.hand_to_diversity(context);
+    }
+
+    fn hand_to_diversity(self, context: &Context) {
         if self.from_agent {
             let message = DiversityHostMessage::Assess(self);
             context.directory.send(Name::DiversityHost, message);
@@ -57,6 +63,9 @@ impl Proposals {
 
     /// To the deduplicator.
     pub fn past_diversity(self, context: &Context) {
+        if self.from_agent {
+            context.health.produced(Name::DiversityHost);
+        }
         let message = DeduplicatorMessage::Screen {
             candidates: self.candidates,
             others: self.others,

@@ -1,27 +1,28 @@
 //! Worker processes: started in a group of their own, recognised by more than a name, and ended
-//! as a whole.
+//! as a whole, with what a script has put outside the group.
 
 use std::io;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use orze_campaign::protocol::Request;
+use orze_campaign::protocol::{Request, TrainerSpec};
 use orze_ledger::RunningWorker;
+use orze_processes::{Process, TOKEN_VARIABLE};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-/// The environment variable that carries a worker's token.
-pub const TOKEN_VARIABLE: &str = "ORZE_WORKER_TOKEN";
 
 /// The longest line that a worker may write.
 const LONGEST_LINE: usize = 1 << 20;
 /// Lines of a worker that may wait to be handled; a worker that talks faster is not read on.
 const LINES_WAITING: usize = 256;
+/// Patience with the log of a worker whose protocol stream has ended: something that it started may
+/// hold its log open.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Patience with a worker that was killed, or does not read.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -30,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct WorkerProcess {
     child: Child,
     stdin: Option<ChildStdin>,
+    /// Whether it runs a script, which may have left the group.
+    scripts: bool,
     /// How it is recognised.
     pub identity: RunningWorker,
 }
@@ -51,11 +54,22 @@ impl WorkerProcess {
     ///
     /// # Errors
     /// When the program can't be started.
-    pub fn start<F>(program: &Path, slot: u32, token: String, deliver: F) -> io::Result<Self>
+    pub fn start<F>(
+        program: &Path,
+        secrets: &[String],
+        slot: u32,
+        token: String,
+        deliver: F,
+    ) -> io::Result<Self>
     where
         F: Fn(Output, Option<OwnedSemaphorePermit>) + Send + Sync + Clone + 'static,
     {
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        // Neither a worker nor a script has any use for the keys of language models.
+        for variable in secrets {
+            command.env_remove(variable);
+        }
+        let mut child = command
             .arg("worker")
             .env(TOKEN_VARIABLE, &token)
             // The trainer has threads of its own; candle's would wait for one another at every
@@ -79,7 +93,7 @@ impl WorkerProcess {
         let stderr = child.stderr.take().ok_or_else(closed)?;
         let waiting = Arc::new(Semaphore::new(LINES_WAITING));
         let (log, log_waiting) = (deliver.clone(), Arc::clone(&waiting));
-        tokio::spawn(async move {
+        let logged = tokio::spawn(async move {
             let mut reader = BufReader::new(stderr);
             while let Ok(Some(line)) = next_line(&mut reader).await {
                 let permit = Arc::clone(&log_waiting).acquire_owned().await.ok();
@@ -98,11 +112,15 @@ impl WorkerProcess {
                     Err(error) => break error.to_string(),
                 }
             };
+            // Its last words are evidence of what it died of, so they come first. If they can't be
+            // had, the end is told all the same.
+            let _ = tokio::time::timeout(LAST_WORDS, logged).await;
             deliver(Output::Closed(reason), None);
         });
         Ok(Self {
             child,
             stdin: Some(stdin),
+            scripts: false,
             identity: RunningWorker {
                 token,
                 slot,
@@ -117,6 +135,9 @@ impl WorkerProcess {
     /// # Errors
     /// When the worker no longer reads.
     pub async fn send(&mut self, request: &Request) -> io::Result<()> {
+        if let Request::Load { trainer, .. } = request {
+            self.scripts = matches!(trainer, TrainerSpec::Command(_));
+        }
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
         match &mut self.stdin {
@@ -127,16 +148,27 @@ impl WorkerProcess {
         }
     }
 
-    /// Kills the whole process group and waits until the worker has gone; says how it ended. One
-    /// that had ended by itself is still there to be waited for, so its number is still its own.
+    /// Kills the whole process group, and what a script has put outside it, and waits until all have
+    /// gone; says how the worker ended. One that had ended by itself is still there to be waited for,
+    /// so its number is still its own.
     ///
     /// # Errors
-    /// When its end could not be observed: the process may still be there.
-    pub async fn end(mut self) -> io::Result<String> {
+    /// When its end could not be observed: a process may still be there.
+    pub async fn end(mut self) -> io::Result<ExitStatus> {
         kill_group(self.identity.pid);
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         let status = ended.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        Ok(status.to_string())
+        self.end_scripts().await?;
+        Ok(status)
+    }
+
+    /// Ends what a script has left behind.
+    async fn end_scripts(&mut self) -> io::Result<()> {
+        if self.scripts {
+            end_marked(&self.identity.token).await?;
+            self.scripts = false;
+        }
+        Ok(())
     }
 
     /// Closes the input, which tells an idle worker to end, and waits for it; kills it when it
@@ -144,10 +176,13 @@ impl WorkerProcess {
     ///
     /// # Errors
     /// As [`WorkerProcess::end`].
-    pub async fn dismiss(mut self, patience: Duration) -> io::Result<String> {
+    pub async fn dismiss(mut self, patience: Duration) -> io::Result<ExitStatus> {
         drop(self.stdin.take());
         match tokio::time::timeout(patience, self.child.wait()).await {
-            Ok(status) => Ok(status?.to_string()),
+            Ok(status) => {
+                self.end_scripts().await?;
+                Ok(status?)
+            }
             Err(_) => self.end().await,
         }
     }
@@ -158,6 +193,16 @@ impl Drop for WorkerProcess {
     fn drop(&mut self) {
         if self.child.id().is_some() {
             kill_group(self.identity.pid);
+        }
+        if self.scripts
+            && let Err(error) = orze_processes::end(
+                Some(&self.identity.token),
+                None,
+                Some(self.identity.pid),
+                Duration::from_secs(1),
+            )
+        {
+            tracing::warn!(worker = self.identity.pid, "what it started: {error}");
         }
     }
 }
@@ -195,16 +240,17 @@ fn kill_group(pid: u32) {
 
 /// When a process started, in clock ticks since boot; `None` when there is no such process.
 fn start_ticks(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The command in parentheses may hold anything; the fields behind it are plain. Start time is
-    // field 22 of the line, the 20th after the parenthesis.
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_whitespace();
-    let zombie = fields.clone().next() == Some("Z");
-    if zombie {
-        return None;
-    }
-    fields.nth(19)?.parse().ok()
+    let process = Process::find(pid)?;
+    (!process.zombie).then_some(process.start_ticks)
+}
+
+/// Ends every process with a token; how many there were.
+async fn end_marked(token: &str) -> io::Result<usize> {
+    let token = token.to_owned();
+    let ending = tokio::task::spawn_blocking(move || {
+        orze_processes::end(Some(&token), None, None, PATIENCE)
+    });
+    ending.await.map_err(io::Error::other)?
 }
 
 /// What is to be seen of a recorded worker.
@@ -220,34 +266,29 @@ enum Sight {
 /// Looks for a recorded worker: same number, same start, and our token in its environment. Never
 /// by name or number alone (lesson 19: somebody's own runs were killed).
 fn look(worker: &RunningWorker) -> Sight {
-    if start_ticks(worker.pid) != Some(worker.start_ticks) {
-        return Sight::Gone;
-    }
-    let Ok(environment) = std::fs::read(format!("/proc/{}/environ", worker.pid)) else {
-        return Sight::Gone;
-    };
-    let expected = format!("{TOKEN_VARIABLE}={}", worker.token);
-    let mut variables = environment.split(|byte| *byte == 0);
-    if environment.is_empty() {
-        Sight::Loading
-    } else if variables.any(|variable| variable == expected.as_bytes()) {
-        Sight::Alive
-    } else {
-        Sight::Gone
+    match Process::find(worker.pid) {
+        Some(process) if !process.zombie && process.start_ticks == worker.start_ticks => {
+            match process.has_token(&worker.token) {
+                Ok(Some(true)) => Sight::Alive,
+                Ok(None) => Sight::Loading,
+                Ok(Some(false)) | Err(_) => Sight::Gone,
+            }
+        }
+        _ => Sight::Gone,
     }
 }
 
-/// Ends a worker that an earlier run or a failed slot left behind, and waits until it has gone;
-/// whether there was one.
+/// Ends a worker that an earlier run or a failed slot left behind, with what its script has put
+/// outside its group, and waits until all have gone; whether there was anything.
 ///
 /// # Errors
-/// When it is still there after ten seconds.
+/// When something is still there after ten seconds.
 pub async fn end_leftover(worker: &RunningWorker) -> io::Result<bool> {
     let pause = Duration::from_millis(2);
     let mut killed = false;
     for _ in 0..PATIENCE.as_millis() / pause.as_millis() {
         match look(worker) {
-            Sight::Gone => return Ok(killed),
+            Sight::Gone => return Ok(killed | (end_marked(&worker.token).await? > 0)),
             Sight::Alive if !killed => {
                 kill_group(worker.pid);
                 killed = true;
@@ -291,6 +332,7 @@ mod tests {
         let ours = identity(&child, "ours");
         // The same number with another start time or another token is somebody else's process.
         let reused = RunningWorker {
+            token: "gone".to_owned(),
             start_ticks: ours.start_ticks + 1,
             ..ours.clone()
         };

@@ -98,9 +98,7 @@ impl Actor for Researcher {
         (): (),
     ) -> Result<State, ActorProcessingErr> {
         let context = &self.context;
-        context
-            .directory
-            .enter(Name::Researcher(self.index), myself.get_cell());
+        context.enter(Name::Researcher(self.index), myself.get_cell());
         let settings = &context.settings.researcher[self.index];
         let kind: PolicyKind = settings.kind.parse()?;
         let resume = Reader::open(&context.settings.campaign.directory)?.resume()?;
@@ -125,12 +123,16 @@ impl Actor for Researcher {
         message: ResearcherMessage,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
+        let _at_work = self
+            .context
+            .health
+            .at_work(Name::Researcher(self.index), &message);
         match message {
             ResearcherMessage::Propose { credits } => self.propose(state, credits),
             ResearcherMessage::News(batch) => {
                 if batch.seq > state.seq {
                     for news in &batch.news {
-                        if let News::Admitted(record) | News::Finished { record, .. } = news {
+                        if let Some(record) = news.record() {
                             self.tell(state, record);
                         }
                     }
@@ -161,7 +163,9 @@ impl Researcher {
         };
         let id = record.id;
         state.policy.tell(&match record.status {
-            Status::Queued | Status::Running => Observation::Admitted { id, point },
+            Status::Queued | Status::Running | Status::Diagnosing => {
+                Observation::Admitted { id, point }
+            }
             Status::Completed | Status::Failed => Observation::Finished {
                 id,
                 point,
@@ -190,6 +194,8 @@ impl Researcher {
                 graph: None,
             })
             .collect();
+        let health = &self.context.health;
+        health.produced(Name::Researcher(self.index));
         self.context.directory.send(
             Name::Intake,
             IntakeMessage::Submit(Submission {

@@ -1,10 +1,10 @@
 //! The scheduler: what runs next, and who holds which lease.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use orze_campaign::protocol::TrainRequest;
-use orze_campaign::{Disposition, ExperimentId, ExperimentRecord, Status};
+use orze_campaign::{Disposition, Execution, ExperimentId, ExperimentRecord, Status};
 use orze_ledger::{Entry, Lease, News, Reader};
 use orze_search::FairQueue;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -32,6 +32,8 @@ pub enum SchedulerMessage {
     Acknowledged(Ticket),
     /// The ledger has come back after a crash.
     LedgerReopened,
+    /// Give out nothing for now, or again: the disk is nearly full.
+    Hold(bool),
     /// Give out nothing more; say when nothing is held any longer.
     Drain,
 }
@@ -50,11 +52,14 @@ pub struct State {
     open: HashMap<ExperimentId, ExperimentRecord>,
     /// Leases whose end is not on disk yet.
     leases: LeaseBook,
+    /// Experiments whose attempt failed and of which is not decided yet what becomes.
+    diagnosing: HashSet<ExperimentId>,
     ready: VecDeque<u32>,
     finished: u64,
     outbox: Outbox,
     seq: i64,
     draining: bool,
+    held: bool,
 }
 
 impl Actor for Scheduler {
@@ -68,18 +73,20 @@ impl Actor for Scheduler {
         (): (),
     ) -> Result<State, ActorProcessingErr> {
         let context = &self.context;
-        context.directory.enter(Name::Scheduler, myself.get_cell());
+        context.enter(Name::Scheduler, myself.get_cell());
         let resume = Reader::open(&context.settings.campaign.directory)?.resume()?;
         let slots = u32::try_from(context.slots.len())?;
         let mut state = State {
             queue: FairQueue::new(),
             open: HashMap::new(),
             leases: LeaseBook::new(slots),
+            diagnosing: HashSet::new(),
             ready: VecDeque::new(),
             finished: 0,
             outbox: Outbox::new(Name::Scheduler, context),
             seq: resume.seq,
             draining: false,
+            held: false,
         };
         for record in resume.records {
             match record.status {
@@ -91,6 +98,7 @@ impl Actor for Scheduler {
                     state.open.insert(record.id, record);
                     self.adopt(&mut state, lease);
                 }
+                Status::Diagnosing => state.diagnose(record),
                 Status::Completed | Status::Failed => state.finished += 1,
             }
         }
@@ -107,6 +115,7 @@ impl Actor for Scheduler {
         message: SchedulerMessage,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
+        let _at_work = self.context.health.at_work(Name::Scheduler, &message);
         match message {
             SchedulerMessage::SlotReady(slot) => self.slot_ready(state, slot),
             SchedulerMessage::SlotStands(standing) => self.slot_stands(state, standing),
@@ -126,6 +135,10 @@ impl Actor for Scheduler {
             }
             SchedulerMessage::Acknowledged(ticket) => state.outbox.acknowledged(ticket),
             SchedulerMessage::LedgerReopened => state.outbox.send_again(&self.context.directory),
+            SchedulerMessage::Hold(hold) => {
+                state.held = hold;
+                self.assign(state);
+            }
             SchedulerMessage::Drain => state.draining = true,
         }
         self.report(state);
@@ -134,16 +147,35 @@ impl Actor for Scheduler {
 }
 
 impl State {
+    fn diagnose(&mut self, record: ExperimentRecord) {
+        self.diagnosing.insert(record.id);
+        self.open.insert(record.id, record);
+    }
+
     fn wait(&mut self, record: ExperimentRecord) {
+        self.diagnosing.remove(&record.id);
         self.queue.push(record.id, record.priority);
         self.open.insert(record.id, record);
+    }
+
+    fn finish(&mut self, experiment: ExperimentId) {
+        self.leases.done(experiment);
+        self.queue.remove(experiment);
+        self.diagnosing.remove(&experiment);
+        if self.open.remove(&experiment).is_some() {
+            self.finished += 1;
+        }
     }
 
     /// Whether one more experiment may be leased beside those held.
     fn allows_one_more(&self, limit: Option<u64>) -> bool {
         !self.draining
+            && !self.held
             && self.leases.is_complete()
-            && limit.is_none_or(|limit| self.finished + (self.leases.len() as u64) < limit)
+            && limit.is_none_or(|limit| {
+                let held = self.leases.len() + self.diagnosing.len();
+                self.finished + (held as u64) < limit
+            })
     }
 }
 
@@ -168,20 +200,26 @@ impl Scheduler {
             News::Leased(lease) => self.adopt(state, *lease),
             News::Finished {
                 lease,
+                disposition: Disposition::Diagnose,
+                record,
+            } => {
+                state.leases.ended(*lease);
+                state.queue.remove(lease.experiment);
+                if state.open.contains_key(&lease.experiment) {
+                    state.diagnose((**record).clone());
+                }
+            }
+            News::Finished { lease, .. } => state.finish(lease.experiment),
+            News::Diagnosed {
                 disposition: Disposition::Requeue,
                 record,
             } => {
-                if state.leases.ended(*lease) {
+                // It may be on a slot already, where this is told again after a restart.
+                if state.diagnosing.contains(&record.id) && record.status == Status::Queued {
                     state.wait((**record).clone());
                 }
             }
-            News::Finished { lease, .. } => {
-                state.leases.done(lease.experiment);
-                state.queue.remove(lease.experiment);
-                if state.open.remove(&lease.experiment).is_some() {
-                    state.finished += 1;
-                }
-            }
+            News::Diagnosed { record, .. } => state.finish(record.id),
             News::Returned(lease) => {
                 if state.leases.ended(*lease)
                     && let Some(record) = state.open.get(&lease.experiment)
@@ -191,6 +229,7 @@ impl Scheduler {
             }
             News::Rejected(_)
             | News::Stale(_)
+            | News::Overtaken(_)
             | News::CallReserved { .. }
             | News::CallRefused { .. }
             | News::Noted => {}
@@ -289,6 +328,7 @@ impl Scheduler {
             seed: record.seed,
             directory: self.context.attempt_folder(record.id, record.attempt),
             evaluate_test: false,
+            execution: Execution::after(&record.treatments),
         };
         state.leases.give(lease);
         let directory = &self.context.directory;
@@ -301,6 +341,7 @@ impl Scheduler {
             },
         );
         state.outbox.send(directory, vec![Entry::Lease(lease)]);
+        self.context.health.produced(Name::Scheduler);
     }
 
     /// Tells the supervisor when the campaign is done or drained.

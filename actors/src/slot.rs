@@ -107,6 +107,8 @@ pub struct State {
     born: u64,
     worker: Option<WorkerProcess>,
     generation: u64,
+    /// Kills for memory in the cgroup before the worker was started, where the system counts them.
+    memory_kills: u64,
     phase: Phase,
     outbox: Outbox,
     /// Workers whose end is confirmed and on its way to the ledger.
@@ -130,7 +132,7 @@ impl Actor for GpuSlot {
         myself: ActorRef<Self::Msg>,
         (): (),
     ) -> Result<State, ActorProcessingErr> {
-        self.context.directory.enter(self.name(), myself.get_cell());
+        self.context.enter(self.name(), myself.get_cell());
         // After the entry: what was sent to the name before and got lost has an older fence.
         let born = self.context.next_fence();
         myself.send_message(SlotMessage::Start)?;
@@ -140,6 +142,7 @@ impl Actor for GpuSlot {
             born,
             worker: None,
             generation: 0,
+            memory_kills: 0,
             phase: Phase::Empty,
             outbox: Outbox::new(self.name(), &self.context),
             ended: BTreeMap::new(),
@@ -160,6 +163,7 @@ impl Actor for GpuSlot {
         message: SlotMessage,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
+        let _at_work = self.context.health.at_work(self.name(), &message);
         let directory = &self.context.directory;
         match message {
             SlotMessage::Start => self.start(&myself, state).await,
@@ -278,6 +282,7 @@ impl GpuSlot {
             idle_us: idle,
         });
         state.log.clear();
+        self.context.health.expect(self.name(), true);
         self.show(SlotView::Running {
             experiment: lease.experiment,
             attempt: lease.attempt,
@@ -287,8 +292,7 @@ impl GpuSlot {
         });
         if let Err(error) = sent {
             let what = format!("the worker does not read its input: {error}");
-            self.fault(myself, state, FailureKind::WorkerLost, &what)
-                .await;
+            self.lost(myself, state, &what).await;
         }
     }
 
@@ -314,8 +318,7 @@ impl GpuSlot {
             Output::Log(line) => self.log(state, line),
             Output::Closed(reason) => {
                 let what = format!("the worker ended: {reason}");
-                self.fault(myself, state, FailureKind::WorkerLost, &what)
-                    .await;
+                self.lost(myself, state, &what).await;
             }
             Output::Line(line) => match serde_json::from_str::<Reply>(&line) {
                 Ok(reply) => self.reply(myself, state, reply).await,
@@ -378,6 +381,12 @@ impl GpuSlot {
                 },
                 Phase::Running(run),
             ) if fence == run.lease.fence => {
+                if failure.kind == FailureKind::DeviceFault {
+                    // Its process can't be used again.
+                    self.fault(myself, state, failure.kind, &failure.message)
+                        .await;
+                    return;
+                }
                 let (lease, idle_us) = (run.lease, run.idle_us);
                 if failure.trace.is_empty() {
                     failure.trace = state.log.trace();
@@ -405,11 +414,13 @@ impl GpuSlot {
             idle_us,
         };
         state.outbox.send(&self.context.directory, vec![finish]);
+        self.context.health.produced(self.name());
+        self.context.health.expect(self.name(), false);
     }
 
     fn log(&self, state: &mut State, line: String) {
-        let path = match &state.phase {
-            Phase::Running(run) => {
+        let path = match (&state.phase, state.log.file()) {
+            (Phase::Running(run), _) => {
                 let Lease {
                     experiment,
                     attempt,
@@ -418,6 +429,8 @@ impl GpuSlot {
                 let folder = self.context.attempt_folder(experiment, attempt);
                 folder.join("worker.log")
             }
+            // The last words of the attempt that has just ended may come after its result.
+            (Phase::Ready(Some(_)), Some(file)) => file.to_owned(),
             _ => {
                 let folder = self.context.settings.campaign.directory.join("workers");
                 folder.join(format!("slot-{}.log", self.number))

@@ -51,9 +51,7 @@ impl Actor for TaskHost {
         myself: ActorRef<Self::Msg>,
         (): (),
     ) -> Result<State, ActorProcessingErr> {
-        self.context
-            .directory
-            .enter(Name::TaskHost, myself.get_cell());
+        self.context.enter(Name::TaskHost, myself.get_cell());
         Ok(State {
             instance: None,
             streak: FaultStreak::default(),
@@ -66,6 +64,7 @@ impl Actor for TaskHost {
         message: TaskHostMessage,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
+        let _at_work = self.context.health.at_work(Name::TaskHost, &message);
         match message {
             TaskHostMessage::Review(proposals) => self.review(state, proposals).await,
             TaskHostMessage::Sweep(base) => self.sweep(state, base).await,

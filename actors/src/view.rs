@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use orze_analytics::Snapshot;
 use orze_campaign::ExperimentId;
 
+use crate::health::Pauses;
+
 /// The campaign at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct View {
@@ -18,6 +20,8 @@ pub struct View {
     pub rejected: usize,
     /// Finished in this run.
     pub finished_now: u64,
+    /// What waits, and why.
+    pub pauses: Pauses,
     /// The last events in words, newest last.
     pub events: Vec<String>,
     /// Events so far; the last ones stand in `events`.

@@ -32,6 +32,11 @@ impl WorkerLog {
         self.open = None;
     }
 
+    /// The file of the last line.
+    pub fn file(&self) -> Option<&Path> {
+        self.open.as_ref().map(|open| open.path.as_path())
+    }
+
     /// The last lines.
     pub fn trace(&self) -> String {
         let lines: Vec<&str> = self.last.iter().map(String::as_str).collect();

@@ -3,20 +3,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use orze_ledger::{CallReservation, CallSettlement, Entry, News};
+use orze_ledger::News;
 use orze_llm::answer::Answer;
 use orze_llm::breaker::{BreakerPolicy, Permit};
 use orze_llm::price::MicroUsd;
 use orze_llm::retry::{RetryDecision, RetryPolicy};
-use orze_llm::transcript::{Transcript, TranscriptOutcome};
+use orze_llm::transcript::Transcript;
 use orze_llm::wire::{CallError, Completion};
 use ractor::ActorRef;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::task::JoinHandle;
 
+use super::booking::{CallFacts, Payer};
 use super::conversation::{Conversation, Next};
-use super::verdicts::rfc3339;
 use super::{Agent, Cycle, Phase, State};
 use crate::context::now_ms;
 use crate::outbox::Ticket;
@@ -58,16 +58,7 @@ impl Agent {
         let settings = self.settings();
         let worst = state.model.price.worst_case(cycle.conversation.request());
         let id = format!("{}/{}/{}", settings.name, state.cycle, cycle.calls);
-        let limit = |usd: Option<f64>| usd.map(|usd| MicroUsd::from_usd(usd).0);
-        let entry = Entry::ReserveCall(CallReservation {
-            id: id.clone(),
-            researcher: settings.name.clone(),
-            cycle: state.cycle,
-            model: state.model.name.clone(),
-            micro_usd: worst.0,
-            researcher_limit: limit(settings.budget_usd),
-            campaign_limit: limit(self.context.settings.campaign.budget.llm_usd),
-        });
+        let entry = self.payer().reserve(&state.model, &id, state.cycle, worst);
         let ticket = state.outbox.send(&self.context.directory, vec![entry]);
         state.phase = Phase::Reserving(cycle, ticket, id, worst);
     }
@@ -208,64 +199,36 @@ impl Agent {
 
     /// Books what a call cost and writes what was said.
     fn settle(&self, state: &mut State, cycle: &Cycle, call: &Call, called: &Called) -> Transcript {
-        let request = cycle.conversation.request();
-        let (cost, usage, error) = match &called.result {
-            Ok(completion) => (
-                state.model.price.charge(request, completion.usage),
-                completion.usage,
-                None,
-            ),
-            Err(error) => (
-                state.model.price.charge_for_failure(request, error),
-                error.usage(),
-                Some(error.to_string()),
-            ),
-        };
-        if cost > call.reserved {
-            tracing::warn!(
-                call = call.id,
-                "cost {cost}, more than the {} set aside",
-                call.reserved
-            );
-        }
-        state.spent = state.spent + cost;
-        let duration_ms = u64::try_from(called.duration.as_millis()).unwrap_or(u64::MAX);
-        let settlement = Entry::SettleCall(CallSettlement {
+        let facts = CallFacts {
             id: call.id.clone(),
-            micro_usd: cost.0,
-            input_tokens: usage.input_tokens,
-            cached_tokens: usage.cached_tokens,
-            cache_write_tokens: usage.cache_write_tokens,
-            output_tokens: usage.output_tokens,
-            duration_ms,
-            error: error.clone(),
-        });
-        state.outbox.send(&self.context.directory, vec![settlement]);
-        let transcript = Transcript {
-            id: call.id.clone(),
-            researcher: self.settings().name.clone(),
             cycle: state.cycle,
-            call: cycle.calls,
-            provider: state.model.provider.clone(),
-            model: state.model.name.clone(),
-            started_at: rfc3339(call.began_ms),
-            duration_ms,
-            request: request.clone(),
-            outcome: match (&called.result, error) {
-                (Ok(completion), _) => TranscriptOutcome::Completion(completion.clone()),
-                (Err(_), error) => TranscriptOutcome::Error(error.unwrap_or_default()),
-            },
-            usage,
-            cost,
-            verdicts: Vec::new(),
+            number: cycle.calls,
+            began_ms: call.began_ms,
+            reserved: call.reserved,
+            duration: called.duration,
         };
-        self.write(state, &transcript);
-        transcript
+        let request = cycle.conversation.request();
+        let payer = self.payer();
+        let booked = payer.settle(&state.model, &facts, request, &called.result);
+        state.spent = state.spent + booked.cost;
+        let directory = &self.context.directory;
+        state.outbox.send(directory, vec![booked.settlement]);
+        self.write(state, &booked.transcript);
+        booked.transcript
+    }
+
+    fn payer(&self) -> Payer<'_> {
+        let settings = self.settings();
+        Payer {
+            name: &settings.name,
+            budget_usd: settings.budget_usd,
+            campaign_usd: self.context.settings.campaign.budget.llm_usd,
+        }
     }
 }
 
 /// Random numbers of one call.
-fn seed_of(campaign: u64, call: &str) -> u64 {
+pub(crate) fn seed_of(campaign: u64, call: &str) -> u64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&campaign.to_le_bytes());
     hasher.update(call.as_bytes());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use orze_analytics::effects::effects;
 use orze_analytics::measured::{Measured, cell, cell_dimensions};
 use orze_campaign::graph::GraphBudget;
-use orze_campaign::{Disposition, ExperimentId, ExperimentRecord, Origin, Space, Status};
+use orze_campaign::{ExperimentId, ExperimentRecord, Origin, Space, Status};
 use orze_ledger::{News, RejectedRow};
 use orze_llm::prompt::{
     Brief, BudgetLeft, Distribution, FailedExperiment, Leader, OwnRejection, Prompt, Templates,
@@ -85,11 +85,11 @@ impl History {
             News::Admitted(record) if !self.records.contains_key(&record.id) => {
                 self.learn((**record).clone());
             }
-            News::Finished {
-                record,
-                disposition,
-                ..
-            } if *disposition != Disposition::Requeue => self.learn((**record).clone()),
+            News::Finished { .. } | News::Diagnosed { .. } => {
+                if let Some(record) = news.finished() {
+                    self.learn(record.clone());
+                }
+            }
             // A sweep's variant belongs to the author of its base, who knows nothing of it.
             News::Rejected(rejection)
                 if rejection.researcher == own && rejection.origin == Origin::Idea =>

@@ -7,11 +7,13 @@ use ractor::{Actor, ActorCell, ActorProcessingErr};
 use super::Campaign;
 use crate::analyst::Analyst;
 use crate::deduplicator::Deduplicator;
+use crate::diagnoser::Diagnoser;
 use crate::directory::Name;
 use crate::diversity_host::DiversityHost;
 use crate::intake::Intake;
 use crate::kept::Kept;
 use crate::ledger::LedgerWriter;
+use crate::model_diagnoser::ModelDiagnoser;
 use crate::researcher;
 use crate::scheduler::Scheduler;
 use crate::slot::GpuSlot;
@@ -31,6 +33,10 @@ impl Campaign {
         let hosts = [
             (Name::TaskHost, TaskHost::is_needed(&self.context)),
             (Name::DiversityHost, judges),
+            (
+                Name::ModelDiagnoser,
+                ModelDiagnoser::is_needed(&self.context),
+            ),
         ];
         let hosts = hosts
             .into_iter()
@@ -39,7 +45,7 @@ impl Campaign {
             .into_iter()
             .chain(hosts)
             .chain(researchers)
-            .chain([Name::Intake, Name::Scheduler])
+            .chain([Name::Diagnoser, Name::Intake, Name::Scheduler])
             .chain(slots)
             .collect()
     }
@@ -61,7 +67,7 @@ impl Campaign {
                 Actor::spawn_linked(None, actor, (), supervisor).await?;
             }
             Name::Intake => {
-                Actor::spawn_linked(None, Intake { context }, (), supervisor).await?;
+                Actor::spawn_linked(None, Intake { context, kept }, (), supervisor).await?;
             }
             Name::TaskHost => {
                 Actor::spawn_linked(None, TaskHost { context }, (), supervisor).await?;
@@ -71,6 +77,12 @@ impl Campaign {
             }
             Name::Deduplicator => {
                 Actor::spawn_linked(None, Deduplicator { context }, (), supervisor).await?;
+            }
+            Name::Diagnoser => {
+                Actor::spawn_linked(None, Diagnoser { context }, (), supervisor).await?;
+            }
+            Name::ModelDiagnoser => {
+                Actor::spawn_linked(None, ModelDiagnoser { context }, (), supervisor).await?;
             }
             Name::Scheduler => {
                 Actor::spawn_linked(None, Scheduler { context }, (), supervisor).await?;

@@ -57,7 +57,10 @@ impl Standings {
                     *ideas = ideas.saturating_add_signed(change);
                 }
             }
-            Status::Running => self.running = self.running.saturating_add_signed(change),
+            // Both hold a place of the budget.
+            Status::Running | Status::Diagnosing => {
+                self.running = self.running.saturating_add_signed(change);
+            }
             Status::Completed | Status::Failed => {
                 self.finished = self.finished.saturating_add_signed(change as i64);
             }

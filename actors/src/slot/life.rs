@@ -1,16 +1,21 @@
 //! The life of a slot's worker: started, watched, ended as a whole, and replaced.
 
+use std::hash::{BuildHasher, RandomState};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use nix::sys::statvfs::statvfs;
 use orze_campaign::protocol::{PROTOCOL_VERSION, Request};
 use orze_campaign::settings::SlotSettings;
 use orze_campaign::{Failure, FailureKind, Outcome};
-use orze_ledger::Entry;
+use orze_ledger::{Entry, Lease};
+use orze_processes::oom;
 use ractor::ActorRef;
 
 use super::{GpuSlot, Phase, SlotMessage, State};
 use crate::campaign::CampaignMessage;
 use crate::directory::Name;
+use crate::evidence::Evidence;
 use crate::process::{self, WorkerProcess};
 use crate::restart::Verdict;
 use crate::view::SlotView;
@@ -33,13 +38,18 @@ impl GpuSlot {
             // A slot that has gone needs no output.
             let _ = actor.send_message(SlotMessage::Wrote(generation, output, permit));
         };
+        // Runtimes in two containers may have the same number; no two workers have the same token.
+        let random = RandomState::new().hash_one(generation);
         let token = format!(
-            "{}-{}-{}-{generation}",
+            "{}-{}-{}-{generation}-{random:016x}",
             std::process::id(),
             self.context.next_fence(),
             self.number
         );
-        let started = WorkerProcess::start(&self.context.program, self.number, token, deliver);
+        state.memory_kills = oom::kills();
+        let secrets = self.context.settings.secret_variables();
+        let program = &self.context.program;
+        let started = WorkerProcess::start(program, &secrets, self.number, token, deliver);
         let mut worker = match started {
             Ok(worker) => worker,
             Err(error) => {
@@ -55,6 +65,7 @@ impl GpuSlot {
         let load = Request::Load {
             version: PROTOCOL_VERSION,
             trainer: self.context.trainers[index].clone(),
+            memory_mib: self.context.settings.slots.memory_mib,
         };
         let sent = worker.send(&load).await;
         state.worker = Some(worker);
@@ -62,8 +73,7 @@ impl GpuSlot {
         self.show(SlotView::Loading);
         if let Err(error) = sent {
             let what = format!("the worker does not read its input: {error}");
-            self.fault(myself, state, FailureKind::WorkerLost, &what)
-                .await;
+            self.lost(myself, state, &what).await;
         }
     }
 
@@ -114,12 +124,51 @@ impl GpuSlot {
         kind: FailureKind,
         what: &str,
     ) {
-        let lease = match &state.phase {
-            Phase::Running(run) => Some(run.lease),
-            _ => None,
+        let lease = running(state);
+        let what = match self.end_worker(state).await {
+            None => what.to_owned(),
+            Some(Ok(status)) => format!("{what} ({status})"),
+            Some(Err(unseen)) => format!("{what} ({unseen})"),
         };
-        let ended = self.end_worker(state).await;
-        let what = ended.map_or_else(|| what.to_owned(), |ended| format!("{what} ({ended})"));
+        self.replace(myself, state, lease, kind, what);
+    }
+
+    /// The worker has gone by itself: what it left behind shows why.
+    pub(super) async fn lost(&self, myself: &ActorRef<SlotMessage>, state: &mut State, what: &str) {
+        let lease = running(state);
+        let lost = FailureKind::WorkerLost;
+        let (kind, what) = match self.end_worker(state).await {
+            None => (lost, what.to_owned()),
+            Some(Err(unseen)) => (lost, format!("{what} ({unseen})")),
+            Some(Ok(status)) => {
+                let (kind, why) = self.evidence(state, status, &state.log.trace());
+                (kind, format!("{what} ({why})"))
+            }
+        };
+        self.replace(myself, state, lease, kind, what);
+    }
+
+    fn evidence(&self, state: &State, status: ExitStatus, log: &str) -> (FailureKind, String) {
+        let disk = statvfs(&self.context.settings.campaign.directory);
+        let evidence = Evidence {
+            status,
+            log,
+            killed_for_memory: oom::kills() > state.memory_kills,
+            disk_full: disk.is_ok_and(|disk| disk.blocks_available() == 0),
+        };
+        evidence.weigh()
+    }
+
+    /// Records what became of the experiment of a worker that has gone, and starts another unless
+    /// that has happened too often.
+    fn replace(
+        &self,
+        myself: &ActorRef<SlotMessage>,
+        state: &mut State,
+        lease: Option<Lease>,
+        kind: FailureKind,
+        what: String,
+    ) {
         tracing::warn!(slot = self.number, "{what}");
         if let Some(lease) = lease {
             let failure = Failure::new(kind, what.clone()).with_trace(state.log.trace());
@@ -151,8 +200,9 @@ impl GpuSlot {
     }
 
     /// Kills the worker's group and confirms its end; if that fails, the next start tries again.
-    pub(super) async fn end_worker(&self, state: &mut State) -> Option<String> {
+    pub(super) async fn end_worker(&self, state: &mut State) -> Option<Result<ExitStatus, String>> {
         state.phase = Phase::Empty;
+        self.context.health.expect(self.name(), false);
         // Whatever it still writes belongs to nobody.
         state.generation += 1;
         let worker = state.worker.take()?;
@@ -160,9 +210,9 @@ impl GpuSlot {
         Some(match worker.end().await {
             Ok(status) => {
                 self.worker_ended(state, token);
-                status
+                Ok(status)
             }
-            Err(error) => format!("its end could not be observed: {error}"),
+            Err(error) => Err(format!("its end could not be observed: {error}")),
         })
     }
 
@@ -194,6 +244,14 @@ impl GpuSlot {
             let directory = &self.context.directory;
             directory.send(Name::Campaign, CampaignMessage::Closed(self.number));
         }
+    }
+}
+
+/// What the worker is at work on.
+fn running(state: &State) -> Option<Lease> {
+    match &state.phase {
+        Phase::Running(run) => Some(run.lease),
+        _ => None,
     }
 }
 

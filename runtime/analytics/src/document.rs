@@ -26,6 +26,8 @@ pub(crate) enum Block {
     Cards(Vec<Card>),
     Table(Table),
     Figure(Figure),
+    /// Lines that keep their form, such as a change to a script.
+    Code(String),
 }
 
 /// One key figure.

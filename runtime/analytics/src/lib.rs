@@ -8,6 +8,7 @@
 mod document;
 pub mod effects;
 pub mod figures;
+pub mod healing;
 pub mod measured;
 pub mod report;
 pub mod running;
@@ -19,6 +20,7 @@ mod testing;
 mod text;
 pub mod utilisation;
 
+pub use healing::Healing;
 pub use report::{Baseline, Report, ReportInput};
 pub use running::{Running, Snapshot};
 pub use table::{leaderboard, leaderboard_markdown};

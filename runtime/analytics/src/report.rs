@@ -6,12 +6,13 @@ mod tables;
 
 use std::collections::BTreeMap;
 
-use orze_campaign::{ExperimentRecord, Space};
+use orze_campaign::{ExperimentRecord, Space, Treatment};
 
 use crate::document::{Block, Document};
+use crate::healing::Healing;
 use crate::measured::{Measured, is_surrogate, measured};
 use crate::running::{Running, Snapshot};
-use crate::text::SURROGATE;
+use crate::text::{SURROGATE, clean, plain_lines};
 use crate::utilisation::Utilisation;
 
 /// A result to compare the campaign with, measured on the same split.
@@ -135,6 +136,7 @@ impl Findings<'_> {
         page.table(self.slots(), "No slot has started an experiment yet.");
         page.heading("Failures");
         page.table(self.failures(), "No experiment has failed for good.");
+        self.healing(&mut page);
         page.heading("Rejected ideas");
         page.table(self.rejections(), "No idea was rejected.");
         if !input.runtime_note.is_empty() {
@@ -142,6 +144,30 @@ impl Findings<'_> {
             page.push(Block::Bullets(input.runtime_note.clone()));
         }
         page
+    }
+
+    /// What became of failed experiments, and every script that a model changed.
+    fn healing(&self, page: &mut Document) {
+        let Some(text) = Healing::of(self.input.records).describe() else {
+            return;
+        };
+        page.heading("Self-healing");
+        page.paragraph(text);
+        page.table(self.treatments(), "Nothing was treated.");
+        for record in self.input.records {
+            for treated in &record.treatments {
+                if let Treatment::Patch { diff } = &treated.treatment {
+                    page.paragraph(format!(
+                        "After attempt {} of {}, {} changed a copy of the script: {}",
+                        treated.attempt,
+                        record.id,
+                        treated.by,
+                        clean(&treated.reason)
+                    ));
+                    page.push(Block::Code(plain_lines(diff)));
+                }
+            }
+        }
     }
 
     fn surrogate_warning(&self) -> String {

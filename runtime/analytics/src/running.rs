@@ -101,6 +101,9 @@ pub struct Counts {
     pub queued: usize,
     /// Held by a slot.
     pub running: usize,
+    /// Their last attempt failed, and what becomes of them is being decided.
+    #[serde(default)]
+    pub diagnosing: usize,
     /// Finished with metrics that count.
     pub completed: usize,
     /// Finished without.
@@ -115,13 +118,14 @@ impl Counts {
 
     /// All experiments that were admitted.
     pub fn total(&self) -> usize {
-        self.finished() + self.queued + self.running
+        self.finished() + self.queued + self.running + self.diagnosing
     }
 
     fn of(&mut self, status: Status) -> &mut usize {
         match status {
             Status::Queued => &mut self.queued,
             Status::Running => &mut self.running,
+            Status::Diagnosing => &mut self.diagnosing,
             Status::Completed => &mut self.completed,
             Status::Failed => &mut self.failed,
         }

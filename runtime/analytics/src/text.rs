@@ -26,6 +26,16 @@ pub fn clean(text: &str) -> String {
     clean
 }
 
+/// Several lines, each as of [`clean`] but with its indentation.
+pub fn plain_lines(text: &str) -> String {
+    let lines = text.lines().map(|line| {
+        // A diff's first column is part of the form, also when it is a space.
+        let rest = line.trim_start_matches(' ');
+        format!("{}{}", " ".repeat(line.len() - rest.len()), clean(rest))
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// Marks that change the direction of the text around them, and code points that XML forbids.
 fn changes_layout(character: char) -> bool {
     matches!(

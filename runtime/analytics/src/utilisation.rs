@@ -37,7 +37,7 @@ impl Utilisation {
     pub fn of(records: &[ExperimentRecord], slots: u32) -> Self {
         let attempts: Vec<(&ExperimentRecord, u32, i64)> = records
             .iter()
-            .filter(|record| record.status != Status::Queued)
+            .filter(|record| !matches!(record.status, Status::Queued | Status::Diagnosing))
             .filter_map(|record| Some((record, record.slot?, record.started_at_ms?)))
             .collect();
         let Some(first) = attempts.iter().map(|(_, _, start)| *start).min() else {

@@ -12,12 +12,14 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::configuration::Configuration;
-use crate::experiment::{ExperimentId, Failure, Metrics};
+use crate::experiment::{ExperimentId, Metrics};
+use crate::failure::Failure;
 use crate::graph::Graph;
+use crate::treatment::Execution;
 use crate::value::Value;
 
 /// The version that both sides must speak.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// What the worker trains with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +43,33 @@ pub enum TrainerSpec {
         /// Standard deviation of the noise on the objective, drawn from the experiment's seed.
         noise_sd: f64,
     },
+    /// The user's own program.
+    Command(CommandSpec),
+}
+
+/// The user's own training program. DESIGN §5.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CommandSpec {
+    /// The program and its arguments. `{config}`, `{out}`, `{id}`, `{seed}`, `{device}` and
+    /// `{threads}` stand for those of the attempt; without any of them `--config FILE --out DIR` is
+    /// added.
+    pub command: Vec<String>,
+    /// Where it is started; files of `code` are relative to it.
+    pub folder: PathBuf,
+    /// Files that a language model may see and change in copies.
+    pub code: Vec<PathBuf>,
+    /// The metric that ranks, by its name in `metrics.json`.
+    pub objective: String,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// CPU threads that it should use.
+    pub threads: u32,
+    /// What its processes may use together, in MiB.
+    pub memory_mib: Option<u64>,
+    /// How many processes it may be at once.
+    pub processes: Option<u32>,
+    /// Seconds without output or a written file after which it counts as hung.
+    pub silence_s: Option<f64>,
 }
 
 impl TrainerSpec {
@@ -49,6 +78,7 @@ impl TrainerSpec {
         match self {
             Self::Candle { .. } => "candle",
             Self::Surrogate { .. } => "surrogate",
+            Self::Command(_) => "command",
         }
     }
 }
@@ -89,6 +119,9 @@ pub struct TrainRequest {
     /// Whether the sealed test split is evaluated too.
     #[serde(default)]
     pub evaluate_test: bool,
+    /// What earlier treatments ask for.
+    #[serde(default, skip_serializing_if = "Execution::is_plain")]
+    pub execution: Execution,
 }
 
 /// What the runtime asks of a worker.
@@ -101,6 +134,9 @@ pub enum Request {
         version: u32,
         /// The trainer.
         trainer: TrainerSpec,
+        /// What the worker's own data may take, in MiB; beyond it an allocation fails.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        memory_mib: Option<u64>,
     },
     /// Train one experiment.
     Train(TrainRequest),
@@ -172,6 +208,7 @@ mod tests {
             seed: 7,
             directory: "a\nb".into(),
             evaluate_test: false,
+            execution: Execution::default(),
         });
         let line = serde_json::to_string(&request).unwrap();
         assert!(!line.contains('\n'));

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::configuration::Configuration;
-use crate::experiment::{Failure, FailureKind};
+use crate::failure::{Failure, FailureKind};
 use crate::value::Value;
 
 /// Reads a configuration and records each key it used and what the key resolved to.

@@ -4,18 +4,22 @@
 //! Unknown keys are errors. Paths are relative to the campaign file; in paths, and nowhere else,
 //! `${VAR}` stands for an environment variable.
 
+mod healing;
 mod plugins;
 mod read;
 mod researcher;
 #[cfg(test)]
 mod tests;
+mod trainer;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer};
 
+pub use healing::HealingSettings;
 pub use plugins::{BudgetOption, DiversitySettings, PluginSettings, is_bundled};
 pub use researcher::{AgentKind, OutputFormat, Price, ResearcherSettings};
+pub use trainer::{TrainerKind, TrainerSettings};
 
 /// Everything a campaign file says, with defaults filled in and paths resolved.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -237,6 +241,10 @@ pub struct SlotSettings {
     pub experiment_timeout_s: f64,
     /// Seconds that running experiments get to finish after the first Ctrl-C.
     pub grace_s: f64,
+    /// What a worker may use, in MiB; a script's processes together.
+    pub memory_mib: Option<u64>,
+    /// Processes that a script may be at once.
+    pub processes: Option<u32>,
 }
 
 impl Default for SlotSettings {
@@ -249,6 +257,8 @@ impl Default for SlotSettings {
             heartbeat_timeout_s: 60.0,
             experiment_timeout_s: 3600.0,
             grace_s: 10.0,
+            memory_mib: None,
+            processes: None,
         }
     }
 }
@@ -263,59 +273,4 @@ pub enum DeviceKind {
     Cpu,
     /// NVIDIA GPUs.
     Cuda,
-}
-
-/// `[trainer]`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TrainerSettings {
-    /// Which trainer.
-    pub kind: TrainerKind,
-    /// Surrogate: the closed form or table.
-    pub file: Option<PathBuf>,
-    /// Surrogate: simulated seconds an experiment takes.
-    pub seconds: f64,
-    /// Surrogate: standard deviation of the noise on the objective.
-    pub noise_sd: f64,
-    /// The name of the value that ranks.
-    pub objective: String,
-    /// The range outside which the objective counts as diverged.
-    pub range: [f64; 2],
-}
-
-impl Default for TrainerSettings {
-    fn default() -> Self {
-        Self {
-            kind: TrainerKind::Candle,
-            file: None,
-            seconds: 0.0,
-            noise_sd: 0.0,
-            objective: "validation_ap".to_owned(),
-            range: [0.0, 1.0],
-        }
-    }
-}
-
-/// The trainers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TrainerKind {
-    /// Real training.
-    Candle,
-    /// A closed form or a table of results.
-    Surrogate,
-}
-
-/// `[healing]`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct HealingSettings {
-    /// Attempts at an experiment whose worker was lost, before it is abandoned.
-    pub attempts: u32,
-}
-
-impl Default for HealingSettings {
-    fn default() -> Self {
-        Self { attempts: 3 }
-    }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::ledger::LedgerCommand;
 use crate::plugin::PluginCommand;
 
 /// Run a campaign of autonomous ML research.
@@ -86,6 +87,9 @@ pub enum Command {
     /// Write, build and check plugins: tasks, diversity budgets and encoders
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Look into a campaign's ledger
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
     /// Train experiments for a runtime, over standard input and output
     #[command(hide = true)]
     Worker,

@@ -134,7 +134,11 @@ pub async fn show(screen: Screen, mut view: watch::Receiver<View>, goal: Goal, s
             Some(painter) => painter.paint(&now, &goal, began, space),
             None if last_summary.elapsed() > Duration::from_secs(10) => {
                 last_summary = Instant::now();
-                screen.line(&summary(&now, &goal, began, space));
+                screen.line(&format!(
+                    "{}{}",
+                    summary(&now, &goal, began, space),
+                    paused(&now)
+                ));
                 for agent in &now.agents {
                     screen.line(&format!("  {}: {}", agent.name, agent.describe(now_ms())));
                 }
@@ -200,9 +204,10 @@ impl Painter {
         let finished = counts.finished() as u64;
         self.overall.set_position(finished);
         self.overall.set_message(format!(
-            "{} queued  {}",
+            "{} queued  {}{}",
             view.queued(),
-            eta(view, goal, began)
+            eta(view, goal, began),
+            paused(view)
         ));
         self.best.set_message(best(view, goal, space));
         for (agent, bar) in view.agents.iter().zip(&self.agents) {
@@ -252,6 +257,19 @@ impl Painter {
             bar.finish_and_clear();
         }
     }
+}
+
+/// What waits, and why.
+fn paused(view: &View) -> String {
+    let pauses = [
+        ("PROPOSALS PAUSED", &view.pauses.proposals),
+        ("NOTHING IS STARTED", &view.pauses.leases),
+    ];
+    let texts = pauses.iter().filter_map(|(what, why)| {
+        let why = why.as_ref()?;
+        Some(format!("  {what}: {why}"))
+    });
+    texts.collect()
 }
 
 fn best(view: &View, goal: &Goal, space: &Space) -> String {

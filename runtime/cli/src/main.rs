@@ -8,6 +8,7 @@ mod bench;
 mod check;
 mod data;
 mod export;
+mod ledger;
 mod live;
 mod outcome;
 mod plugin;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Some(Command::Bench(options)) => bench::command(options),
         Some(Command::Agent(command)) => agent::command(&arguments, command),
         Some(Command::Data(command)) => data::command(command),
+        Some(Command::Ledger(command)) => ledger::command(&arguments, command),
         Some(Command::Plugin(command)) => plugin::command(command),
         Some(Command::Worker) => worker::command(),
     };

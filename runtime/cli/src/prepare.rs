@@ -6,11 +6,13 @@ use std::sync::Arc;
 use orze_actors::agent::Model;
 use orze_actors::devices::{self, Machine, SlotPlan};
 use orze_actors::equipment::{Equipment, equip};
+use orze_campaign::chaos::Chaos;
 use orze_campaign::protocol::TrainerSpec;
 use orze_campaign::settings::{AgentKind, Auto, ResearcherSettings, TrainerKind};
 use orze_campaign::{InputError, Settings, Space};
 use orze_ledger::{Identity, LedgerSettings};
 use orze_search::PolicyKind;
+use orze_train::command;
 use orze_train::pack::{Pack, PackSummary};
 use orze_train::surrogate::Surrogate;
 
@@ -34,6 +36,8 @@ pub struct Prepared {
     pub slots: Vec<SlotPlan>,
     /// Finished experiments at which the campaign is done.
     pub experiments: Option<u64>,
+    /// Faults to be injected.
+    pub chaos: Option<Chaos>,
     /// The keys of language models that are not there; only running needs them.
     pub missing_keys: Vec<InputError>,
 }
@@ -45,6 +49,8 @@ pub enum Data {
     Pack(Box<PackSummary>),
     /// A surrogate, by the digest of its file.
     Surrogate(String),
+    /// The user's program, by the digest of its files.
+    Command(String),
 }
 
 impl Data {
@@ -52,7 +58,7 @@ impl Data {
     pub fn digest(&self) -> &str {
         match self {
             Self::Pack(summary) => &summary.digest,
-            Self::Surrogate(digest) => digest,
+            Self::Surrogate(digest) | Self::Command(digest) => digest,
         }
     }
 
@@ -60,6 +66,7 @@ impl Data {
     pub fn task(&self) -> &str {
         match self {
             Self::Pack(summary) => &summary.description,
+            Self::Command(_) => "command: the user's own program",
             Self::Surrogate(_) => "surrogate: a closed form or table, no training",
         }
     }
@@ -101,13 +108,18 @@ pub fn prepare(arguments: &Arguments) -> Result<Prepared, InputError> {
         None => in_file(error),
     };
     let mut missing_keys = Vec::new();
-    for (index, researcher) in settings.researcher.iter().enumerate() {
-        if let Some(error) = verify_researcher(index, researcher).map_err(own_file)? {
+    let researchers = settings.researcher.iter().enumerate();
+    let researchers = researchers.map(|(index, own)| (format!("researcher.{index}"), own));
+    let diagnoser = settings.healing.model.iter();
+    let diagnoser = diagnoser.map(|model| ("healing.model".to_owned(), model));
+    for (at, researcher) in researchers.chain(diagnoser) {
+        if let Some(error) = verify_researcher(&at, researcher).map_err(own_file)? {
             missing_keys.push(own_file(error));
         }
     }
-    let slots =
-        devices::plan(&settings.slots, Machine::find(cfg!(feature = "cuda"))).map_err(in_file)?;
+    // A script of the user's brings its own way to the GPUs.
+    let uses_gpus = cfg!(feature = "cuda") || settings.trainer.kind == TrainerKind::Command;
+    let slots = devices::plan(&settings.slots, Machine::find(uses_gpus)).map_err(in_file)?;
     let source = match settings
         .trainer_spec("cpu".to_owned(), 1)
         .map_err(in_file)?
@@ -118,6 +130,7 @@ pub fn prepare(arguments: &Arguments) -> Result<Prepared, InputError> {
             Source::Pack(Box::new(pack), Box::new(summary))
         }
         TrainerSpec::Surrogate { file, .. } => Source::Surrogate(Surrogate::open(&file, 0.0, 0.0)?),
+        TrainerSpec::Command(spec) => Source::Command(command::verify(&spec).map_err(own_file)?),
     };
     let equipment = equip(&settings, file, source.frames())?;
     let space = Arc::clone(&equipment.space);
@@ -141,6 +154,7 @@ pub fn prepare(arguments: &Arguments) -> Result<Prepared, InputError> {
             }
             (Data::Pack(summary), Some(encoders))
         }
+        Source::Command(digest) => (Data::Command(digest), None),
         Source::Surrogate(surrogate) => {
             verify_surrogate(&settings, &space, &surrogate)?;
             (Data::Surrogate(surrogate.digest().to_owned()), None)
@@ -163,6 +177,7 @@ pub fn prepare(arguments: &Arguments) -> Result<Prepared, InputError> {
         data,
         slots,
         experiments,
+        chaos: Chaos::from_environment()?,
         missing_keys,
     })
 }
@@ -170,12 +185,12 @@ pub fn prepare(arguments: &Arguments) -> Result<Prepared, InputError> {
 /// Checks what a researcher needs; gives the error of a key that is not there, which only running
 /// needs.
 fn verify_researcher(
-    index: usize,
+    section: &str,
     researcher: &ResearcherSettings,
 ) -> Result<Option<InputError>, InputError> {
     let at = |error: InputError| match error.key.clone() {
-        Some(key) => error.at_key(format!("researcher.{index}.{key}")),
-        None => error.at_key(format!("researcher.{index}")),
+        Some(key) => error.at_key(format!("{section}.{key}")),
+        None => error.at_key(section),
     };
     if researcher.agent().is_some() {
         if let Err(error) = Model::key(researcher) {
@@ -185,7 +200,7 @@ fn verify_researcher(
                 message: format!("`{name}` has no key: {what}: {}", error.message),
                 ..error
             };
-            return Ok(Some(missing.at_key(format!("researcher.{index}.key"))));
+            return Ok(Some(missing.at_key(format!("{section}.key"))));
         }
         return Model::open(researcher).map(|_| None).map_err(at);
     }
@@ -205,6 +220,8 @@ fn verify_researcher(
 enum Source {
     Pack(Box<Pack>, Box<PackSummary>),
     Surrogate(Surrogate),
+    /// The user's program, by the digest of its files.
+    Command(String),
 }
 
 impl Source {
@@ -212,7 +229,7 @@ impl Source {
     fn frames(&self) -> u32 {
         let longest = match self {
             Self::Pack(_, summary) => summary.backbones.iter().map(|b| b.longest).max(),
-            Self::Surrogate(_) => None,
+            Self::Surrogate(_) | Self::Command(_) => None,
         };
         longest
             .and_then(|frames| u32::try_from(frames).ok())
@@ -225,6 +242,7 @@ pub fn trainer_name(settings: &Settings) -> &'static str {
     match settings.trainer.kind {
         TrainerKind::Candle => "candle",
         TrainerKind::Surrogate => "surrogate",
+        TrainerKind::Command => "command",
     }
 }
 
@@ -244,7 +262,6 @@ impl Prepared {
                 objective: self.settings.trainer.objective.clone(),
             },
             digests,
-            attempts: self.settings.healing.attempts,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use orze_analytics::{Baseline, Report, ReportInput, leaderboard};
+use orze_analytics::{Baseline, Healing, Report, ReportInput, leaderboard};
 use orze_campaign::{ExperimentRecord, InputError, Status};
 use orze_ledger::Reader;
 use orze_train::baseline::baseline;
@@ -50,6 +50,7 @@ pub fn write(prepared: &Prepared) -> anyhow::Result<Summary> {
             "a slot that finished had its next experiment after {milliseconds:.2} ms (median)"
         ));
     }
+    notes.extend(Healing::of(&records).describe());
     let report = Report::new(&ReportInput {
         campaign: &settings.campaign.name,
         task: prepared.data.task(),

@@ -4,14 +4,15 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use orze_actors::campaign::CampaignMessage;
 use orze_actors::devices::queue_capacity;
 use orze_actors::directory::Directory;
 use orze_actors::graphs::Graphs;
-use orze_actors::restart::RestartPolicy;
+use orze_actors::health::Health;
+use orze_actors::restart::{FailureHistory, RestartPolicy, Verdict};
 use orze_actors::{Campaign, Context, Ending, StopReason, View, process};
 use orze_campaign::Status;
 use orze_ledger::{Entry, Ledger, Reader};
@@ -63,8 +64,40 @@ pub fn command(arguments: &Arguments) -> anyhow::Result<Done> {
     })
 }
 
-/// Opens the ledger, runs the actors to the end of the run, and gives its reason.
+/// Runs the actors to the end of the run, and gives its reason. A root supervisor that fails is started
+/// again as every other actor is, with all that it supervises, from the ledger.
 pub fn campaign(prepared: &Prepared, screen: &Screen) -> anyhow::Result<Ending> {
+    let policy = restarts(prepared);
+    let (began, mut failures) = (Instant::now(), FailureHistory::default());
+    loop {
+        if let Some(ending) = supervise(prepared, screen)? {
+            return Ok(ending);
+        }
+        match failures.failed(&policy, began.elapsed()) {
+            Verdict::Restart(wait) => {
+                screen.line("the supervisor failed and is started again");
+                std::thread::sleep(wait);
+            }
+            Verdict::Quarantine => {
+                return Ok(StopReason::Failed(
+                    "the supervisor keeps failing".to_owned(),
+                ));
+            }
+        }
+    }
+}
+
+fn restarts(prepared: &Prepared) -> RestartPolicy {
+    let healing = &prepared.settings.healing;
+    RestartPolicy {
+        failures: healing.restarts,
+        window: Duration::from_secs_f64(healing.restart_window_s),
+        ..RestartPolicy::default()
+    }
+}
+
+/// Opens the ledger and runs the actors to the end of the run; `None` when the supervisor failed.
+fn supervise(prepared: &Prepared, screen: &Screen) -> anyhow::Result<Option<Ending>> {
     let settings = &prepared.settings;
     let folder = &settings.campaign.directory;
     let mut ledger = Ledger::open(
@@ -86,9 +119,9 @@ pub fn campaign(prepared: &Prepared, screen: &Screen) -> anyhow::Result<Ending> 
         ));
     }
     if prepared.experiments.is_some_and(|limit| before >= limit) {
-        return Ok(StopReason::BudgetSpent(format!(
+        return Ok(Some(StopReason::BudgetSpent(format!(
             "{before} experiments were finished before"
-        )));
+        ))));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -100,6 +133,9 @@ pub fn campaign(prepared: &Prepared, screen: &Screen) -> anyhow::Result<Ending> 
         let signals = Signals::watch().context("signals can't be watched")?;
         end_leftovers(&mut ledger, screen).await?;
         screen.line(&introduction(prepared));
+        if prepared.chaos.is_some() {
+            screen.line("FAULTS ARE INJECTED ON PURPOSE: ORZE_CHAOS is set");
+        }
         let (sender, view) = watch::channel(View::default());
         let fences = AtomicU64::new((ledger.epoch() << 32) + 1);
         let context = Arc::new(Context {
@@ -115,8 +151,9 @@ pub fn campaign(prepared: &Prepared, screen: &Screen) -> anyhow::Result<Ending> 
             ledger: prepared.ledger_settings(),
             claim: ledger.claim(),
             fences,
-            restarts: RestartPolicy::default(),
+            restarts: restarts(prepared),
             directory: Directory::default(),
+            health: Health::new(prepared.chaos.clone()),
             view: sender,
             began: Instant::now(),
         });
@@ -151,9 +188,7 @@ pub fn campaign(prepared: &Prepared, screen: &Screen) -> anyhow::Result<Ending> 
             screen.clone(),
             settings.slots.grace_s,
         ));
-        let ending = ending
-            .await
-            .unwrap_or_else(|_| StopReason::Failed("the supervisor failed".to_owned()));
+        let ending = ending.await.ok();
         stopper.abort();
         handle.await.context("the supervisor did not end cleanly")?;
         // The watcher shows what came last and ends when nobody can send any more.
@@ -232,7 +267,7 @@ async fn stop_on_signals(
     grace_s: f64,
 ) {
     signals.next().await;
-    let grace = duration(std::time::Duration::from_secs_f64(grace_s));
+    let grace = duration(Duration::from_secs_f64(grace_s));
     screen.line(&format!(
         "stopping: running experiments get {grace} to finish; Ctrl-C again stops at once"
     ));

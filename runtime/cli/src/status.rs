@@ -1,6 +1,10 @@
 //! `orze-runtime status`: where a campaign stands, read beside a running one.
 
+use std::time::Duration;
+
 use orze_actors::equipment::space_of;
+use orze_actors::health::HealthReport;
+use orze_actors::view::minutes;
 use orze_analytics::leaderboard;
 use orze_campaign::{ExperimentRecord, Status};
 use orze_ledger::Reader;
@@ -44,6 +48,7 @@ pub fn command(arguments: &Arguments, options: &StatusOptions) -> anyhow::Result
                 .unwrap_or(f64::NEG_INFINITY)
                 .total_cmp(&b.objective.unwrap_or(f64::NEG_INFINITY))
         });
+    let health = holder.as_ref().and_then(|_| HealthReport::read(folder));
     if options.json {
         let status = json!({
             "campaign": settings.campaign.name,
@@ -51,10 +56,12 @@ pub fn command(arguments: &Arguments, options: &StatusOptions) -> anyhow::Result
             "experiments": {
                 "queued": count(Status::Queued),
                 "running": count(Status::Running),
+                "diagnosing": count(Status::Diagnosing),
                 "completed": count(Status::Completed),
                 "failed": count(Status::Failed),
                 "budget": limit,
             },
+            "health": health,
             "rejections": rejections,
             "calls": calls,
             "best": best.map(|best| json!({"id": best.id, "objective": best.objective})),
@@ -81,9 +88,9 @@ pub fn command(arguments: &Arguments, options: &StatusOptions) -> anyhow::Result
     );
     println!(
         "up for {} in {} runs; {} of training",
-        duration(std::time::Duration::from_secs_f64(totals.up_seconds)),
+        duration(Duration::from_secs_f64(totals.up_seconds)),
         totals.runs,
-        duration(std::time::Duration::from_secs_f64(totals.train_seconds))
+        duration(Duration::from_secs_f64(totals.train_seconds))
     );
     for agent in settings.researcher.iter().filter(|r| r.agent().is_some()) {
         let name = &agent.name;
@@ -109,6 +116,9 @@ pub fn command(arguments: &Arguments, options: &StatusOptions) -> anyhow::Result
             println!("    the last call brought no answer: {error}");
         }
     }
+    if let Some(health) = &health {
+        print_health(health);
+    }
     for record in running {
         let since = record.started_at_ms.map(timestamp).unwrap_or_default();
         println!(
@@ -124,4 +134,40 @@ pub fn command(arguments: &Arguments, options: &StatusOptions) -> anyhow::Result
         println!("{} {kind}{experiment}", timestamp(at));
     }
     Ok(Done::Success)
+}
+
+/// How every actor is, and what waits.
+fn print_health(health: &HealthReport) {
+    let age = orze_actors::context::now_ms().saturating_sub(health.at_ms);
+    if age > 10_000 {
+        println!("  THE RUNTIME HAS NOT REPORTED for {} s", age / 1000);
+    }
+    let pauses = [
+        ("PROPOSALS PAUSED", &health.proposals_paused),
+        ("NOTHING IS STARTED", &health.leases_paused),
+    ];
+    for (what, why) in pauses {
+        if let Some(why) = why {
+            println!("  {what}: {why}");
+        }
+    }
+    println!(
+        "  {:<16} {:<12} {:>8} {:>10} {:>10}  last output",
+        "actor", "state", "restarts", "messages", "outputs"
+    );
+    for actor in &health.actors {
+        let last = if actor.outputs > 0 {
+            format!("{} ago", minutes(Duration::from_secs_f64(actor.quiet_s)))
+        } else {
+            "-".to_owned()
+        };
+        let trouble = actor
+            .trouble()
+            .map_or_else(String::new, |trouble| format!("  {trouble}"));
+        let state = format!("{:?}", actor.state).to_lowercase();
+        println!(
+            "  {:<16} {state:<12} {:>8} {:>10} {:>10}  {last}{trouble}",
+            actor.name, actor.restarts, actor.handled, actor.outputs
+        );
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use orze_campaign::graph::Graph;
 use orze_campaign::{
-    Configuration, Disposition, ExperimentId, ExperimentRecord, Origin, Outcome, Priority,
+    Configuration, Disposition, ExperimentId, ExperimentRecord, Origin, Outcome, Priority, Treated,
 };
 use serde::{Deserialize, Serialize};
 
@@ -151,6 +151,21 @@ pub struct CallSettlement {
     pub error: Option<String>,
 }
 
+/// What becomes of an experiment whose attempt failed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Diagnosis {
+    /// The experiment.
+    pub experiment: ExperimentId,
+    /// The attempt that failed; a diagnosis of an earlier one changes nothing.
+    pub attempt: u32,
+    /// What is done; nothing for one that is given up.
+    pub treated: Option<Treated>,
+    /// [`Disposition::Requeue`] or [`Disposition::Abandon`].
+    pub disposition: Disposition,
+    /// Why, in words.
+    pub reason: String,
+}
+
 /// One thing to be written.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entry {
@@ -181,6 +196,8 @@ pub enum Entry {
         /// its worker; only when the queue was not empty all the while.
         idle_us: Option<u64>,
     },
+    /// What becomes of an experiment whose attempt failed.
+    Diagnose(Diagnosis),
     /// A lease is handed back unfinished; the attempt is not held against the experiment.
     Return {
         /// The lease.
@@ -223,6 +240,15 @@ pub enum News {
         /// The experiment as it now stands.
         record: Box<ExperimentRecord>,
     },
+    /// It was decided what becomes of an experiment whose attempt failed.
+    Diagnosed {
+        /// What becomes of it.
+        disposition: Disposition,
+        /// The experiment as it now stands.
+        record: Box<ExperimentRecord>,
+    },
+    /// A diagnosis came too late and changed nothing.
+    Overtaken(ExperimentId),
     /// The experiment is back in the queue, unfinished.
     Returned(Lease),
     /// The result or return came under a fence that is no longer current, and changed nothing.
@@ -241,4 +267,28 @@ pub enum News {
     },
     /// Recorded; nobody needs to act on it.
     Noted,
+}
+
+impl News {
+    /// The experiment that has finished for good with this.
+    pub fn finished(&self) -> Option<&ExperimentRecord> {
+        match self {
+            Self::Finished { record, .. } | Self::Diagnosed { record, .. }
+                if record.status.is_finished() =>
+            {
+                Some(record)
+            }
+            _ => None,
+        }
+    }
+
+    /// The experiment that was admitted or moved on with this, as it now stands.
+    pub fn record(&self) -> Option<&ExperimentRecord> {
+        match self {
+            Self::Admitted(record)
+            | Self::Finished { record, .. }
+            | Self::Diagnosed { record, .. } => Some(record),
+            _ => None,
+        }
+    }
 }

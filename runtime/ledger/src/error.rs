@@ -1,6 +1,7 @@
 //! What can go wrong with a ledger.
 
 use orze_campaign::InputError;
+use rusqlite::ErrorCode;
 
 /// An error of the ledger.
 #[derive(Debug, thiserror::Error)]
@@ -22,4 +23,28 @@ pub enum LedgerError {
     /// A stored value can't be read back.
     #[error("the ledger holds a value that can't be read: {0}")]
     Corrupt(String),
+}
+
+impl LedgerError {
+    /// Whether the file itself is damaged: trying again mends nothing.
+    pub fn is_damage(&self) -> bool {
+        let Self::Sqlite(error) = self else {
+            return matches!(self, Self::Corrupt(_));
+        };
+        matches!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+        )
+    }
+
+    /// Whether the disk has no room or does not answer: it may again, however long that takes.
+    pub fn is_of_disk(&self) -> bool {
+        let Self::Sqlite(error) = self else {
+            return false;
+        };
+        matches!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure)
+        )
+    }
 }

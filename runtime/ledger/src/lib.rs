@@ -10,6 +10,7 @@
 //!   takes a new epoch that every commit checks, so that a runtime whose lock file was removed
 //!   from under it can't write beside its successor.
 
+mod check;
 mod entry;
 mod error;
 mod lock;
@@ -18,9 +19,10 @@ mod schema;
 mod transaction;
 mod writer;
 
+pub use check::{Finding, check};
 pub use entry::{
-    CallReservation, CallSettlement, Entry, Lease, NewExperiment, News, Rejection, RejectionKind,
-    RunningWorker,
+    CallReservation, CallSettlement, Diagnosis, Entry, Lease, NewExperiment, News, Rejection,
+    RejectionKind, RunningWorker,
 };
 pub use error::LedgerError;
 pub use lock::holder;

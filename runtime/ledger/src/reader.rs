@@ -126,6 +126,34 @@ impl Reader {
         Ok(records)
     }
 
+    /// One experiment.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn record(&self, id: ExperimentId) -> Result<Option<ExperimentRecord>, LedgerError> {
+        let mut statement = self
+            .connection
+            .prepare_cached(&format!("{SELECT_RECORD} WHERE id = ?1"))?;
+        let mut rows = statement.query([i64::try_from(id.0).unwrap_or(i64::MAX)])?;
+        rows.next()?.map(record).transpose()
+    }
+
+    /// The experiments of a status, by id.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn with_status(&self, status: Status) -> Result<Vec<ExperimentRecord>, LedgerError> {
+        let mut statement = self
+            .connection
+            .prepare_cached(&format!("{SELECT_RECORD} WHERE status = ?1 ORDER BY id"))?;
+        let mut rows = statement.query([status.name()])?;
+        let mut records = Vec::new();
+        while let Some(row) = rows.next()? {
+            records.push(record(row)?);
+        }
+        Ok(records)
+    }
+
     /// Everything that the actors rebuild themselves from, as of one moment.
     ///
     /// # Errors
@@ -342,6 +370,10 @@ impl Reader {
         Ok(rejections)
     }
 
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// The file.
     pub fn file(&self) -> &Path {
         &self.file
@@ -423,8 +455,14 @@ pub(crate) fn counts(connection: &Connection) -> Result<HashMap<Status, u64>, Le
 
 #[allow(clippy::cast_precision_loss)]
 pub(crate) fn totals(connection: &Connection) -> Result<RunTotals, LedgerError> {
+    // A ledger that no newer run has opened yet has the calendar's times only.
+    let up = if connection.column_exists(None, "runs", "up_ms")? {
+        "up_ms"
+    } else {
+        "max(0, seen_at_ms - started_at_ms)"
+    };
     let (runs, up_ms): (i64, i64) = connection.query_row(
-        "SELECT count(*), coalesce(sum(max(0, seen_at_ms - started_at_ms)), 0) FROM runs",
+        &format!("SELECT count(*), coalesce(sum({up}), 0) FROM runs"),
         [],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;

@@ -101,6 +101,12 @@ CREATE TABLE graphs (
     body TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 ",
+    // Time that a run was up, from a clock that is never set: the other two times are the calendar's.
+    "
+ALTER TABLE runs ADD COLUMN up_ms INTEGER NOT NULL DEFAULT 0;
+UPDATE runs SET up_ms = max(0, seen_at_ms - started_at_ms);
+UPDATE experiments SET treatments = '[]';
+",
 ];
 
 /// What a ledger belongs to. A ledger of another campaign, space or data set is refused.

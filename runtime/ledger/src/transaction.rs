@@ -7,7 +7,8 @@ use rusqlite::{OptionalExtension, Transaction};
 use serde_json::json;
 
 use crate::entry::{
-    CallReservation, CallSettlement, Entry, Lease, NewExperiment, News, Rejection, RunningWorker,
+    CallReservation, CallSettlement, Diagnosis, Entry, Lease, NewExperiment, News, Rejection,
+    RunningWorker,
 };
 use crate::error::LedgerError;
 use crate::reader;
@@ -25,7 +26,6 @@ pub(crate) struct Writer<'a> {
 struct Standing {
     status: Status,
     fence: u64,
-    faults: u32,
 }
 
 impl Writer<'_> {
@@ -48,6 +48,7 @@ impl Writer<'_> {
                 outcome,
                 idle_us,
             } => self.finish(*lease, outcome, *idle_us),
+            Entry::Diagnose(diagnosis) => self.diagnose(diagnosis),
             Entry::Return { lease, reason } => self.hand_back(*lease, reason),
             Entry::WorkerStarted(worker) => {
                 self.worker_started(worker)?;
@@ -224,15 +225,21 @@ impl Writer<'_> {
         if standing.fence < lease.fence {
             self.take(lease)?;
         }
-        let disposition = outcome.disposition(standing.faults + 1, self.settings.attempts);
-        let status = match disposition {
-            Disposition::Complete => Status::Completed,
-            Disposition::Requeue => Status::Queued,
-            Disposition::Abandon => Status::Failed,
-        };
-        let (metrics, failure) = match outcome {
-            Outcome::Completed(metrics) => (Some(metrics), None),
-            Outcome::Failed(failure) => (None, Some(text(failure)?)),
+        let (metrics, failure, status, disposition, kind) = match outcome {
+            Outcome::Completed(metrics) => (
+                Some(metrics),
+                None,
+                Status::Completed,
+                Disposition::Complete,
+                "completed",
+            ),
+            Outcome::Failed(failure) => (
+                None,
+                Some(text(failure)?),
+                Status::Diagnosing,
+                Disposition::Diagnose,
+                "attempt_failed",
+            ),
         };
         let values =
             metrics.map_or_else(|| Ok("{}".to_owned()), |metrics| text(&metrics.values))?;
@@ -257,17 +264,42 @@ impl Writer<'_> {
         if let Some(idle_us) = idle_us {
             body["idle_us"] = idle_us.into();
         }
-        let kind = match disposition {
-            Disposition::Complete => "completed",
-            Disposition::Requeue => "requeued",
-            Disposition::Abandon => "failed",
-        };
         self.event(Some(lease.experiment), kind, &body)?;
         let record = self.record("id = ?1", signed_id(lease.experiment))?;
         Ok(News::Finished {
             lease,
             disposition,
             record: Box::new(record),
+        })
+    }
+
+    fn diagnose(&self, diagnosis: &Diagnosis) -> Result<News, LedgerError> {
+        let id = diagnosis.experiment;
+        let record = self.record("id = ?1", signed_id(id))?;
+        if record.status != Status::Diagnosing || record.attempt != diagnosis.attempt {
+            return Ok(News::Overtaken(id));
+        }
+        let mut treatments = record.treatments;
+        treatments.extend(diagnosis.treated.clone());
+        let (status, kind) = match diagnosis.disposition {
+            Disposition::Requeue => (Status::Queued, "requeued"),
+            _ => (Status::Failed, "failed"),
+        };
+        self.transaction
+            .prepare_cached(
+                "UPDATE experiments SET status = ?2, treatments = ?3, finished_at_ms = ?4
+                 WHERE id = ?1",
+            )?
+            .execute((
+                signed_id(id),
+                status.name(),
+                text(&treatments)?,
+                status.is_finished().then_some(self.now_ms),
+            ))?;
+        self.event(Some(id), kind, &json!(diagnosis))?;
+        Ok(News::Diagnosed {
+            disposition: diagnosis.disposition,
+            record: Box::new(self.record("id = ?1", signed_id(id))?),
         })
     }
 
@@ -319,23 +351,18 @@ impl Writer<'_> {
     fn standing(&self, id: ExperimentId) -> Result<Standing, LedgerError> {
         let row = self
             .transaction
-            .prepare_cached("SELECT status, fence, faults FROM experiments WHERE id = ?1")?
+            .prepare_cached("SELECT status, fence FROM experiments WHERE id = ?1")?
             .query_row([signed_id(id)], |row| {
-                Ok((
-                    row.get::<_, String>(0)?,
-                    row.get::<_, i64>(1)?,
-                    row.get::<_, u32>(2)?,
-                ))
+                Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
             })
             .optional()?;
-        let (status, fence, faults) =
+        let (status, fence) =
             row.ok_or_else(|| LedgerError::Corrupt(format!("experiment {id} is not there")))?;
         Ok(Standing {
             status: status
                 .parse()
                 .map_err(|()| LedgerError::Corrupt(format!("status: `{status}`")))?,
             fence: fence.unsigned_abs(),
-            faults,
         })
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use orze_campaign::InputError;
 use rusqlite::{Connection, TransactionBehavior};
@@ -22,8 +23,6 @@ pub struct LedgerSettings {
     pub identity: Identity,
     /// Digests of data and plugins, recorded with every experiment.
     pub digests: BTreeMap<String, String>,
-    /// Attempts at an experiment before it is abandoned.
-    pub attempts: u32,
 }
 
 /// The open journal of a campaign.
@@ -35,6 +34,8 @@ pub struct Ledger {
     leftover: Vec<RunningWorker>,
     file: PathBuf,
     lock: Arc<FolderLock>,
+    /// Unlike the calendar it is never set.
+    began: Instant,
 }
 
 /// What a run keeps over a restart of the ledger's writer: the lock on the folder and the epoch.
@@ -42,6 +43,7 @@ pub struct Ledger {
 pub struct RunClaim {
     lock: Arc<FolderLock>,
     epoch: i64,
+    began: Instant,
 }
 
 impl Ledger {
@@ -100,6 +102,7 @@ impl Ledger {
             leftover,
             file,
             lock,
+            began: Instant::now(),
         })
     }
 
@@ -124,6 +127,7 @@ impl Ledger {
             leftover: Vec::new(),
             file,
             lock: claim.lock,
+            began: claim.began,
         })
     }
 
@@ -132,6 +136,7 @@ impl Ledger {
         RunClaim {
             lock: Arc::clone(&self.lock),
             epoch: self.epoch,
+            began: self.began,
         }
     }
 
@@ -182,8 +187,15 @@ impl Ledger {
             .map(|entry| writer.write(entry))
             .collect::<Result<_, _>>()?;
         transaction
-            .prepare_cached("UPDATE runs SET seen_at_ms = max(seen_at_ms, ?2) WHERE epoch = ?1")?
-            .execute([self.epoch, now_ms])?;
+            .prepare_cached(
+                "UPDATE runs SET seen_at_ms = max(seen_at_ms, ?2), up_ms = max(up_ms, ?3)
+                 WHERE epoch = ?1",
+            )?
+            .execute([
+                self.epoch,
+                now_ms,
+                i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX),
+            ])?;
         let seq = transaction
             .prepare_cached("SELECT coalesce(max(seq), 0) FROM events")?
             .query_row([], |row| row.get(0))?;

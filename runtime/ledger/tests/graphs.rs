@@ -24,7 +24,6 @@ fn open(folder: &Path) -> Ledger {
             objective: "ap".into(),
         },
         digests: BTreeMap::new(),
-        attempts: 2,
     };
     Ledger::open(folder, settings, 1_000).unwrap()
 }
@@ -87,8 +86,12 @@ fn a_ledger_from_before_graphs_is_read_and_taken_over() {
         .commit(&[idea("old", None)], 2_000)
         .unwrap();
     let file = rusqlite::Connection::open(folder.path().join(LEDGER_FILE)).unwrap();
-    file.execute_batch("DROP TABLE graphs; PRAGMA user_version = 2;")
-        .unwrap();
+    file.execute_batch(
+        "DROP TABLE graphs; ALTER TABLE runs DROP COLUMN up_ms; PRAGMA user_version = 2;",
+    )
+    .unwrap();
+    let totals = Reader::open(folder.path()).unwrap().totals().unwrap();
+    assert_eq!(totals.runs, 1);
     drop(file);
     let graphs = || Reader::open(folder.path()).unwrap().graphs().unwrap();
     assert_eq!(graphs(), BTreeMap::new());

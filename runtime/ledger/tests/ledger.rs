@@ -7,11 +7,11 @@ use std::path::Path;
 
 use orze_campaign::{
     Configuration, Disposition, ExperimentId, Failure, FailureKind, Metrics, Origin, Outcome,
-    Priority, Status,
+    Priority, Status, Treated, Treatment,
 };
 use orze_ledger::{
-    CallReservation, CallSettlement, Entry, Identity, Lease, Ledger, LedgerError, LedgerSettings,
-    NewExperiment, News, Reader, Rejection, RejectionKind, RunningWorker,
+    CallReservation, CallSettlement, Diagnosis, Entry, Identity, Lease, Ledger, LedgerError,
+    LedgerSettings, NewExperiment, News, Reader, Rejection, RejectionKind, RunningWorker,
 };
 
 fn settings() -> LedgerSettings {
@@ -25,7 +25,6 @@ fn settings() -> LedgerSettings {
             objective: "objective".into(),
         },
         digests: BTreeMap::from([("data".into(), "d1".into())]),
-        attempts: 2,
     }
 }
 
@@ -192,25 +191,64 @@ fn a_result_that_overtakes_its_lease_is_taken() {
 }
 
 #[test]
-fn lost_workers_are_tried_again_up_to_the_limit() {
+fn what_becomes_of_a_failed_attempt_is_decided_once() {
     let folder = tempfile::tempdir().unwrap();
     let mut ledger = open(folder.path());
     one(&mut ledger, idea("a"));
-    for (attempt, expected) in [(1, Disposition::Requeue), (2, Disposition::Abandon)] {
-        let lease = lease(&ledger, 1, attempt, u64::from(attempt));
-        one(&mut ledger, leased(lease));
-        let news = one(&mut ledger, finish(lease, lost()));
-        assert!(
-            matches!(news, News::Finished { disposition, .. } if disposition == expected),
-            "{news:?}"
-        );
-    }
+    let first = lease(&ledger, 1, 1, 1);
+    one(&mut ledger, leased(first));
+    let news = one(&mut ledger, finish(first, lost()));
+    assert!(matches!(
+        news,
+        News::Finished {
+            disposition: Disposition::Diagnose,
+            ..
+        }
+    ));
+    // A second result of the same attempt counts for nothing.
+    assert_eq!(
+        one(&mut ledger, finish(first, completed(0.9))),
+        News::Stale(first)
+    );
+    let again = diagnosis(1, Some(Treatment::Retry), Disposition::Requeue);
+    let News::Diagnosed { record, .. } = one(&mut ledger, again.clone()) else {
+        panic!("it was not treated");
+    };
+    assert_eq!(record.status, Status::Queued);
+    assert_eq!(record.treatments.len(), 1);
+    // Written twice, by a diagnoser that was restarted.
+    let overtaken = News::Overtaken(ExperimentId(1));
+    assert_eq!(one(&mut ledger, again.clone()), overtaken);
+    let second = lease(&ledger, 1, 2, 2);
+    one(&mut ledger, leased(second));
+    assert_eq!(one(&mut ledger, again.clone()), overtaken);
+    one(&mut ledger, finish(second, lost()));
+    assert_eq!(one(&mut ledger, again), overtaken);
+    one(&mut ledger, diagnosis(2, None, Disposition::Abandon));
     let records = Reader::open(folder.path()).unwrap().records().unwrap();
     assert_eq!(records[0].status, Status::Failed);
+    assert_eq!(records[0].treatments.len(), 1);
+    assert!(records[0].finished_at_ms.is_some());
     assert_eq!(
         records[0].failure.as_ref().map(|failure| failure.kind),
         Some(FailureKind::WorkerLost)
     );
+}
+
+fn diagnosis(attempt: u32, treatment: Option<Treatment>, disposition: Disposition) -> Entry {
+    Entry::Diagnose(Diagnosis {
+        experiment: ExperimentId(1),
+        attempt,
+        treated: treatment.map(|treatment| Treated {
+            attempt,
+            by: Treated::BY_RULES.to_owned(),
+            failure: FailureKind::WorkerLost,
+            treatment,
+            reason: "gone".to_owned(),
+        }),
+        disposition,
+        reason: "gone".to_owned(),
+    })
 }
 
 #[test]
@@ -361,4 +399,59 @@ fn money_is_set_aside_before_it_is_spent() {
     let b = &calls["b"];
     assert_eq!((b.calls, b.open, b.failed, b.micro_usd), (1, 0, 1, 0));
     assert_eq!(b.last_error.as_deref(), Some("no connection"));
+}
+
+#[test]
+fn a_sound_ledger_passes_its_check_and_a_changed_one_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let mut ledger = open(folder.path());
+        for (number, key) in [(1, "a"), (2, "b")] {
+            one(&mut ledger, idea(key));
+            let held = lease(&ledger, number, 1, number);
+            one(&mut ledger, leased(held));
+            one(&mut ledger, finish(held, completed(0.5)));
+        }
+        one(&mut ledger, idea("c"));
+        assert_eq!(orze_ledger::check(folder.path()).unwrap(), []);
+    }
+    let connection = rusqlite::Connection::open(folder.path().join("ledger.sqlite")).unwrap();
+    for (change, id, expected) in [
+        (
+            "UPDATE experiments SET objective = 0.9 WHERE id = 1",
+            1,
+            "another result",
+        ),
+        (
+            "UPDATE experiments SET status = 'queued', objective = NULL WHERE id = 2",
+            2,
+            "not finished",
+        ),
+        ("DELETE FROM experiments WHERE id = 3", 3, "is not there"),
+    ] {
+        connection.execute(change, []).unwrap();
+        let findings = orze_ledger::check(folder.path()).unwrap();
+        let found =
+            |f: &orze_ledger::Finding| f.experiment == Some(id) && f.problem.contains(expected);
+        assert!(findings.iter().any(found), "{change}: {findings:?}");
+    }
+}
+
+#[test]
+fn a_damaged_file_is_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let mut ledger = open(folder.path());
+        for n in 0..200 {
+            one(&mut ledger, idea(&n.to_string()));
+        }
+    }
+    let file = folder.path().join("ledger.sqlite");
+    let mut bytes = std::fs::read(&file).unwrap();
+    // Beyond the first page, which says that it is a database at all.
+    for byte in bytes.iter_mut().skip(3 * 4096).take(4096) {
+        *byte = 0xA5;
+    }
+    std::fs::write(&file, bytes).unwrap();
+    assert!(!orze_ledger::check(folder.path()).unwrap().is_empty());
 }

@@ -20,7 +20,7 @@ mod entries;
 mod objects;
 mod pairs;
 mod pieces;
-mod regions;
+pub(crate) mod regions;
 
 use orze_campaign::graph::GraphBudget;
 use orze_campaign::idea::encoder;

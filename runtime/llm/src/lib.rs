@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod breaker;
 pub mod client;
+pub mod diagnosis;
 pub mod endpoint;
 #[cfg(feature = "local")]
 pub mod local;

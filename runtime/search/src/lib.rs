@@ -14,6 +14,7 @@
 //! | [`queue`] | what runs next, so that nothing starves |
 //! | [`mod@simulate`] | how policies compare on an objective that costs nothing |
 
+pub mod breaker;
 pub mod credits;
 pub mod dedup;
 pub mod evolution;
@@ -26,6 +27,7 @@ pub mod simulate;
 pub mod sweep;
 pub mod tpe;
 
+pub use breaker::{BreakerSettings, FailureBreaker, Pause};
 pub use credits::{CreditBook, ResearcherIndex, Settlement};
 pub use dedup::{DedupIndex, DedupMode, DedupSettings, Duplicate};
 pub use policy::{Observation, Policy, PolicyKind, Proposal, build, build_with};

@@ -27,6 +27,7 @@ fn block(block: &Block) -> String {
         Block::Heading(text) => format!("<h2>{}</h2>", escape_html(text)),
         Block::Paragraph(text) => format!("<p>{}</p>", escape_html(text)),
         Block::Warning(text) => format!("<p class=\"warning\">{}</p>", escape_html(text)),
+        Block::Code(text) => format!("<pre>{}</pre>", escape_html(text)),
         Block::Bullets(items) => {
             let items: Vec<String> = items
                 .iter()

@@ -19,6 +19,7 @@ fn block(block: &Block) -> String {
         Block::Heading(text) => format!("## {}", escape_markdown(text)),
         Block::Paragraph(text) => escape_markdown(text),
         Block::Warning(text) => format!("> **{}**", escape_markdown(text)),
+        Block::Code(text) => code(text),
         Block::Bullets(items) => {
             let lines: Vec<String> = items
                 .iter()
@@ -30,6 +31,13 @@ fn block(block: &Block) -> String {
         Block::Table(table) => render_table(table),
         Block::Figure(figure) => render_figure(figure),
     }
+}
+
+/// A fence that the text can't close.
+fn code(text: &str) -> String {
+    let runs = text.split(|character| character != '`').map(str::len);
+    let fence = "`".repeat(runs.max().unwrap_or(0).max(2) + 1);
+    format!("{fence}\n{}\n{fence}", text.trim_end())
 }
 
 fn cards_as_table(cards: &[Card]) -> String {

@@ -79,7 +79,7 @@ fn paint(status: Status) -> Paint {
     match status {
         Status::Completed => Paint::Colour(0x0000_72b2),
         Status::Failed => Paint::Colour(0x00f0_a868),
-        Status::Running | Status::Queued => Paint::Colour(0x00c9_d1d9),
+        Status::Running | Status::Queued | Status::Diagnosing => Paint::Colour(0x00c9_d1d9),
     }
 }
 

@@ -7,6 +7,7 @@ use orze_campaign::{Dimension, Domain, FailureKind, Group, Status, Value};
 use super::Findings;
 use crate::document::Content::{List, Number, Text};
 use crate::document::Table;
+use crate::healing::Healing;
 use crate::measured::{arch_dimensions, ranked};
 use crate::text::{
     ABSENT, clean, duration, objective, objective_or_absent, percent, setting, truncate,
@@ -119,6 +120,31 @@ impl Findings<'_> {
                     kind.name().replace('_', " "),
                     count.to_string(),
                     truncate(&clean(message), MESSAGE_LENGTH),
+                ]
+            })
+            .collect();
+        table
+    }
+
+    pub(super) fn treatments(&self) -> Table {
+        let mut table = Table::new(vec![
+            Text.column("failure"),
+            Text.column("treatment"),
+            Number.column("given"),
+            Number.column("worked"),
+            Number.column("by a model"),
+        ]);
+        let healing = Healing::of(self.input.records);
+        table.rows = healing
+            .treatments
+            .into_iter()
+            .map(|((failure, treatment), given)| {
+                vec![
+                    failure.name().replace('_', " "),
+                    treatment.replace('_', " "),
+                    given.times.to_string(),
+                    given.worked.to_string(),
+                    given.by_model.to_string(),
                 ]
             })
             .collect();

@@ -394,6 +394,7 @@ fn record() -> impl Strategy<Value = ExperimentRecord> {
             record.status = [
                 Status::Queued,
                 Status::Running,
+                Status::Diagnosing,
                 Status::Completed,
                 Status::Failed,
             ][status];

@@ -6,9 +6,9 @@ use figment::Figment;
 use figment::error::Kind;
 use figment::providers::{Env, Format, Toml};
 
-use super::{AgentKind, Settings, TrainerKind, is_bundled};
+use super::{AgentKind, ResearcherSettings, Settings, TrainerKind, is_bundled};
 use crate::error::InputError;
-use crate::protocol::TrainerSpec;
+use crate::protocol::{CommandSpec, TrainerSpec};
 
 impl Settings {
     /// Reads a campaign file and the `ORZE_…__…` environment, and resolves its paths.
@@ -55,18 +55,16 @@ impl Settings {
         if let Some(file) = &mut self.trainer.file {
             *file = resolve(base, file, "trainer.file")?;
         }
+        let folder = self.trainer.folder.take().unwrap_or_else(|| ".".into());
+        self.trainer.folder = Some(resolve(base, &folder, "trainer.folder")?);
         for (index, researcher) in self.researcher.iter_mut().enumerate() {
-            let key = |name: &str| format!("researcher.{index}.{name}");
-            if let Some(file) = &mut researcher.key_file {
-                *file = resolve(base, file, &key("key_file"))?;
+            resolve_researcher(base, researcher, &format!("researcher.{index}"))?;
+        }
+        if let Some(model) = &mut self.healing.model {
+            if model.name.is_empty() {
+                model.name = "diagnoser".to_owned();
             }
-            if let Some(folder) = &mut researcher.prompts {
-                *folder = resolve(base, folder, &key("prompts"))?;
-            }
-            if let (Some(AgentKind::Local), Some(model)) = (researcher.agent(), &researcher.model) {
-                let file = resolve(base, Path::new(model), &key("model"))?;
-                researcher.model = Some(file.to_string_lossy().into_owned());
-            }
+            resolve_researcher(base, model, "healing.model")?;
         }
         self.check()
     }
@@ -136,7 +134,10 @@ impl Settings {
         if !(self.dedup.epsilon.is_finite() && self.dedup.epsilon >= 0.0) {
             return Err(InputError::new("must be a number ≥ 0").at_key("dedup.epsilon"));
         }
-        positive(self.slots.heartbeat_timeout_s, "slots.heartbeat_timeout_s")?;
+        // A worker gives a sign of life twice a second.
+        if !(self.slots.heartbeat_timeout_s.is_finite() && self.slots.heartbeat_timeout_s >= 1.0) {
+            return Err(InputError::new("must be at least 1").at_key("slots.heartbeat_timeout_s"));
+        }
         positive(
             self.slots.experiment_timeout_s,
             "slots.experiment_timeout_s",
@@ -151,14 +152,42 @@ impl Settings {
         ] {
             hours.map_or(Ok(()), |hours| positive(hours, key))?;
         }
-        if self.healing.attempts == 0 {
-            return Err(InputError::new("must be above 0").at_key("healing.attempts"));
+        self.healing.check(self.campaign.budget.llm_usd)?;
+        if let Some(model) = &self.healing.model
+            && self.researcher.iter().any(|other| other.name == model.name)
+        {
+            let name = &model.name;
+            return Err(
+                InputError::new(format!("a researcher is called `{name}` too"))
+                    .at_key("healing.model.name"),
+            );
+        }
+        for (limit, key) in [
+            (self.slots.memory_mib, "slots.memory_mib"),
+            (self.slots.processes.map(u64::from), "slots.processes"),
+        ] {
+            if limit == Some(0) {
+                return Err(InputError::new("must be above 0").at_key(key));
+            }
+        }
+        if let Some(seconds) = self.trainer.silence_s {
+            positive(seconds, "trainer.silence_s")?;
         }
         let [low, high] = self.trainer.range;
         if low.partial_cmp(&high) != Some(std::cmp::Ordering::Less) {
             return Err(InputError::new("must go from low to high").at_key("trainer.range"));
         }
         self.trainer_spec("cpu".to_owned(), 1).map(|_| ())
+    }
+
+    /// The environment variables that hold the keys of language models, or usually do.
+    pub fn secret_variables(&self) -> Vec<String> {
+        let agents = self.researcher.iter().chain(&self.healing.model);
+        let named = agents.filter_map(ResearcherSettings::key_variable);
+        let usual = AgentKind::NAMES
+            .iter()
+            .filter_map(|(_, kind)| kind.usual_key());
+        named.chain(usual).map(str::to_owned).collect()
     }
 
     /// What a worker of this campaign trains with, on one device (`cpu`, `cuda:0`) and so many CPU
@@ -192,15 +221,55 @@ impl Settings {
                     noise_sd: self.trainer.noise_sd,
                 })
             }
+            TrainerKind::Command => {
+                if self.trainer.command.is_empty() {
+                    return Err(InputError::new(
+                        "the command trainer needs the program to run, with its arguments",
+                    )
+                    .at_key("trainer.command")
+                    .hint("for example `command = [\"python3\", \"train.py\"]`"));
+                }
+                Ok(TrainerSpec::Command(CommandSpec {
+                    command: self.trainer.command.clone(),
+                    folder: self.trainer.folder.clone().unwrap_or_default(),
+                    code: self.trainer.code.clone(),
+                    objective: self.trainer.objective.clone(),
+                    device,
+                    threads,
+                    memory_mib: self.slots.memory_mib,
+                    processes: self.slots.processes,
+                    silence_s: self.trainer.silence_s,
+                }))
+            }
         }
     }
 }
 
-fn positive(value: f64, key: &str) -> Result<(), InputError> {
+pub(super) fn positive(value: f64, key: &str) -> Result<(), InputError> {
     if value.is_finite() && value > 0.0 {
         return Ok(());
     }
     Err(InputError::new(format!("{value} must be above 0")).at_key(key))
+}
+
+/// As [`resolve`], for the files that a researcher names.
+fn resolve_researcher(
+    base: &Path,
+    researcher: &mut ResearcherSettings,
+    at: &str,
+) -> Result<(), InputError> {
+    let key = |name: &str| format!("{at}.{name}");
+    if let Some(file) = &mut researcher.key_file {
+        *file = resolve(base, file, &key("key_file"))?;
+    }
+    if let Some(folder) = &mut researcher.prompts {
+        *folder = resolve(base, folder, &key("prompts"))?;
+    }
+    if let (Some(AgentKind::Local), Some(model)) = (researcher.agent(), &researcher.model) {
+        let file = resolve(base, Path::new(model), &key("model"))?;
+        researcher.model = Some(file.to_string_lossy().into_owned());
+    }
+    Ok(())
 }
 
 /// As [`resolve`], for a plugin that is named by its file.

@@ -11,6 +11,7 @@ use crate::error::InputError;
 #[serde(deny_unknown_fields)]
 pub struct ResearcherSettings {
     /// The name that its experiments carry for good.
+    #[serde(default)]
     pub name: String,
     /// The policy (`random`, `tpe`, `evolution`) or the kind of language model (`anthropic`,
     /// `gemini`, `openai`, `local`).

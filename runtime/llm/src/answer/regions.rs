@@ -4,17 +4,17 @@ use std::borrow::Cow;
 
 /// A stretch of an answer that is all prose or all inside one fence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Region<'a> {
+pub(crate) struct Region<'a> {
     /// Its text, without the fences.
-    pub(super) text: &'a str,
+    pub(crate) text: &'a str,
     /// The word after an opening fence, which may be empty; `None` for prose.
-    pub(super) fence: Option<&'a str>,
+    pub(crate) fence: Option<&'a str>,
     /// Whether it ends only because the answer does.
-    pub(super) is_open: bool,
+    pub(crate) is_open: bool,
 }
 
 /// The longest beginning of a text that has at most `limit` bytes.
-pub(super) fn truncate(text: &str, limit: usize) -> &str {
+pub(crate) fn truncate(text: &str, limit: usize) -> &str {
     if text.len() <= limit {
         return text;
     }
@@ -27,7 +27,7 @@ pub(super) fn truncate(text: &str, limit: usize) -> &str {
 
 /// The text with one kind of line end and space and without control characters, and how many of
 /// those were removed.
-pub(super) fn plain(text: &str) -> (String, usize) {
+pub(crate) fn plain(text: &str) -> (String, usize) {
     let mut plain = String::with_capacity(text.len());
     let mut removed = 0;
     let mut characters = text.chars().peekable();
@@ -49,7 +49,7 @@ pub(super) fn plain(text: &str) -> (String, usize) {
 ///
 /// A section opens with `<think>` or `<thinking>` at the beginning of a line. A closing tag that
 /// nothing opened ends a section that began with the answer: some servers swallow the first tag.
-pub(super) fn without_thinking(text: &str) -> (Cow<'_, str>, bool) {
+pub(crate) fn without_thinking(text: &str) -> (Cow<'_, str>, bool) {
     // ASCII lower case keeps every byte where it is.
     let lower = text.to_ascii_lowercase();
     let mut kept = String::new();
@@ -112,7 +112,7 @@ fn orphan_end(lower: &str) -> Option<usize> {
 }
 
 /// The stretches of a text, in its order.
-pub(super) fn regions(text: &str) -> Vec<Region<'_>> {
+pub(crate) fn regions(text: &str) -> Vec<Region<'_>> {
     let mut regions = Vec::new();
     let mut open: Option<Fence<'_>> = None;
     let mut from = 0;
