@@ -8,6 +8,7 @@
     clippy::print_stdout
 )]
 
+pub mod chaos;
 pub mod model_server;
 pub mod plugins;
 
@@ -76,6 +77,7 @@ pub fn stderr(output: &Output) -> String {
 }
 
 /// A campaign on the surrogate trainer, in a folder of its own.
+#[derive(Debug)]
 pub struct Campaign {
     folder: TempDir,
     file: PathBuf,

@@ -38,11 +38,12 @@ const STRICT: RestartPolicy = RestartPolicy {
 };
 
 /// Every actor below the root of a campaign with two slots and two researchers; the slots last.
-const ACTORS: [Name; 9] = [
+const ACTORS: [Name; 10] = [
     Name::Ledger,
     Name::Intake,
     Name::Deduplicator,
     Name::Scheduler,
+    Name::Diagnoser,
     Name::Analyst,
     Name::Researcher(0),
     Name::Researcher(1),
@@ -187,13 +188,37 @@ fn without_its_root_the_run_ends_and_the_next_one_resumes() {
 }
 
 #[test]
-fn a_restart_storm_ends_the_run_and_names_the_actor() {
-    let campaign = two_slots(400, 0.02);
-    for name in &ACTORS[..7] {
+fn without_the_view_or_a_researcher_the_run_goes_on() {
+    for name in [Name::Analyst, Name::Researcher(0)] {
+        let campaign = two_slots(60, 0.02);
         let mut run = Run::begin(&campaign, STRICT);
         run.wait_for(1);
         while run.work_for(Duration::from_millis(1)) {
-            run.kill(*name);
+            run.kill(name);
+        }
+        let ending = run.end();
+        assert!(
+            matches!(ending, Some(StopReason::BudgetSpent(_))),
+            "{name}: {ending:?}"
+        );
+        assert_whole(&campaign, 60);
+    }
+}
+
+#[test]
+fn a_restart_storm_ends_the_run_and_names_the_actor() {
+    let campaign = two_slots(400, 0.02);
+    for name in [
+        Name::Ledger,
+        Name::Intake,
+        Name::Deduplicator,
+        Name::Scheduler,
+        Name::Diagnoser,
+    ] {
+        let mut run = Run::begin(&campaign, STRICT);
+        run.wait_for(1);
+        while run.work_for(Duration::from_millis(1)) {
+            run.kill(name);
         }
         let ending = run.end();
         let Some(StopReason::Failed(why)) = &ending else {

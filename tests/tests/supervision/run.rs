@@ -9,6 +9,7 @@ use orze_actors::devices::{self, Machine, queue_capacity};
 use orze_actors::directory::{Directory, Name};
 use orze_actors::equipment::equip;
 use orze_actors::graphs::Graphs;
+use orze_actors::health::Health;
 use orze_actors::restart::RestartPolicy;
 use orze_actors::{Context, Ending, StopReason, View, campaign, context, process};
 use orze_campaign::protocol::TrainerSpec;
@@ -73,7 +74,6 @@ impl Run {
                 objective: settings.trainer.objective.clone(),
             },
             digests: BTreeMap::new(),
-            attempts: settings.healing.attempts,
         };
         let runtime = Runtime::new().unwrap();
         let folder = campaign.folder();
@@ -105,6 +105,7 @@ impl Run {
             fences: AtomicU64::new((ledger.epoch() << 32) + 1),
             restarts,
             directory: Directory::default(),
+            health: Health::new(None),
             view: sender,
             began: Instant::now(),
         });
