@@ -6,7 +6,7 @@
 mod children;
 mod watch;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -83,6 +83,9 @@ pub struct State {
     /// Slots whose actor is not running now, or never again.
     down: BTreeSet<u32>,
     quarantined: BTreeSet<u32>,
+    /// Other actors that are not started again, and why: who needs to know is told again when it is
+    /// restarted itself.
+    given_up: BTreeMap<Name, String>,
     histories: HashMap<Name, FailureHistory>,
     outbox: Outbox,
     last_ticket: Option<Ticket>,
@@ -119,6 +122,7 @@ impl Actor for Campaign {
             shutdown: Shutdown::new(u32::try_from(context.slots.len())?),
             down: BTreeSet::new(),
             quarantined: BTreeSet::new(),
+            given_up: BTreeMap::new(),
             histories: HashMap::new(),
             outbox: Outbox::new(Name::Campaign, context),
             last_ticket: None,
@@ -281,15 +285,21 @@ impl Campaign {
                 self.close(state).await;
             }
             // The campaign goes on without them.
-            Name::Researcher(index) => {
+            Name::Researcher(_) => {
                 self.tell(format!("{why}; it proposes nothing more"));
-                let retired = IntakeMessage::ResearcherRetired(index);
-                self.context.directory.send(Name::Intake, retired);
+                state.given_up.insert(name, why.clone());
+                self.tell_intake(state);
+                let researchers = state.given_up.keys();
+                let gone = researchers.filter(|name| matches!(name, Name::Researcher(_)));
+                if gone.count() == self.context.settings.researcher.len() {
+                    let why = format!("no researcher is left; the last one because {why}");
+                    self.stop(myself, state, StopReason::Failed(why));
+                }
             }
             Name::ModelDiagnoser => {
                 self.tell(why.clone());
-                let lost = DiagnoserMessage::ModelLost(why);
-                self.context.directory.send(Name::Diagnoser, lost);
+                state.given_up.insert(name, why);
+                self.tell_diagnoser(state);
             }
             Name::Analyst => tracing::error!("{why}; nothing is shown any longer"),
             _ => self.stop(myself, state, StopReason::Failed(why)),
@@ -325,7 +335,11 @@ impl Campaign {
             Name::Intake if state.shutdown.has_begun() => {
                 directory.send(Name::Intake, IntakeMessage::Close);
             }
-            Name::Intake => directory.send(Name::Intake, IntakeMessage::Begin),
+            Name::Intake => {
+                self.tell_intake(state);
+                directory.send(Name::Intake, IntakeMessage::Begin);
+            }
+            Name::Diagnoser => self.tell_diagnoser(state),
             Name::Scheduler => {
                 let hold = self.context.health.pauses().leases.is_some();
                 directory.send(Name::Scheduler, SchedulerMessage::Hold(hold));
@@ -339,7 +353,25 @@ impl Campaign {
             Name::Slot(slot) => {
                 state.down.remove(&slot);
             }
-            Name::Campaign | Name::Ledger | Name::Analyst | Name::Diagnoser => {}
+            Name::Campaign | Name::Ledger | Name::Analyst => {}
+        }
+    }
+
+    /// Who proposes nothing more: before anything is granted to one that is not there.
+    fn tell_intake(&self, state: &State) {
+        for name in state.given_up.keys() {
+            if let Name::Researcher(index) = name {
+                let retired = IntakeMessage::ResearcherRetired(*index);
+                self.context.directory.send(Name::Intake, retired);
+            }
+        }
+    }
+
+    /// Whether there is a model to ask: a case that waited for one that is gone would never end.
+    fn tell_diagnoser(&self, state: &State) {
+        if let Some(why) = state.given_up.get(&Name::ModelDiagnoser) {
+            let lost = DiagnoserMessage::ModelLost(why.clone());
+            self.context.directory.send(Name::Diagnoser, lost);
         }
     }
 

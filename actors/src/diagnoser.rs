@@ -205,9 +205,8 @@ impl Diagnoser {
             let Some(ancestor) = reader.record(id)? else {
                 break;
             };
-            let own = ancestor.treatments.iter().filter(|treated| {
-                !matches!(treated.treatment, Treatment::Retry | Treatment::AwaitDisk)
-            });
+            let own = ancestor.treatments.iter();
+            let own = own.filter(|treated| !treated.treatment.is_the_same_again());
             count += u32::try_from(own.count()).unwrap_or(u32::MAX);
             parent = treated_from(&ancestor);
         }

@@ -340,21 +340,22 @@ impl HealthReport {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::intake::IntakeMessage;
+    use crate::process::Output;
+    use crate::slot::SlotMessage;
 
-    #[derive(Debug)]
-    #[allow(dead_code)]
-    enum Message {
-        Plain,
-        Fields { a: u32 },
-        Tuple(Vec<u8>),
-    }
+    use super::*;
 
     #[test]
     fn a_message_is_named_by_its_variant() {
-        assert_eq!(variant(&Message::Plain), "Plain");
-        assert_eq!(variant(&Message::Fields { a: 1 }), "Fields");
-        assert_eq!(variant(&Message::Tuple(vec![0; 1 << 20])), "Tuple");
+        assert_eq!(variant(&IntakeMessage::Begin), "Begin");
+        let paused = IntakeMessage::ResearcherPaused {
+            researcher: 1,
+            paused: true,
+        };
+        assert_eq!(variant(&paused), "ResearcherPaused");
+        let written = Output::Log("x".repeat(1 << 20));
+        assert_eq!(variant(&SlotMessage::Wrote(1, written, None)), "Wrote");
     }
 
     fn of(health: &Health, name: Name) -> ActorHealth {
@@ -367,7 +368,7 @@ mod tests {
     fn what_an_actor_is_at_is_seen_until_it_is_done() {
         let health = Health::new(None);
         health.started(Name::Intake);
-        let guard = health.at_work(Name::Intake, &Message::Plain);
+        let guard = health.at_work(Name::Intake, &SlotMessage::Tick);
         assert!(of(&health, Name::Intake).at_work_s.is_some());
         drop(guard);
         health.produced(Name::Intake);
@@ -413,11 +414,11 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "panics at Tuple")]
+    #[should_panic(expected = "panics at GiveBack")]
     fn a_fault_strikes_where_it_is_asked_for() {
-        let chaos = Chaos::parse("panic.GpuSlot.Tuple=1").unwrap();
+        let chaos = Chaos::parse("panic.GpuSlot.GiveBack=1").unwrap();
         let health = Health::new(Some(chaos));
-        drop(health.at_work(Name::Slot(3), &Message::Plain));
-        drop(health.at_work(Name::Slot(3), &Message::Tuple(Vec::new())));
+        drop(health.at_work(Name::Slot(3), &SlotMessage::Tick));
+        drop(health.at_work(Name::Slot(3), &SlotMessage::GiveBack));
     }
 }

@@ -70,5 +70,8 @@ fn main() {
         "{}",
         outcome.problems.join("\n")
     );
+    for (fault, row) in &outcome.rows {
+        assert_eq!((row.lost, row.doubled), (0, 0), "{}", fault.title());
+    }
     println!("nothing is lost, nothing was counted twice, every result is its configuration's");
 }

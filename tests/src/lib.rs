@@ -124,6 +124,40 @@ seconds = {seconds}
         Self::in_folder(folder, &text)
     }
 
+    /// A campaign of so many experiments that a random researcher proposes in a space of its own, without
+    /// sweeps; what it trains with stands in the lines of TOML.
+    pub fn in_space(space: &str, experiments: u32, more: &str) -> Self {
+        let campaign = Self::written(&format!(
+            r#"
+[campaign]
+name = "test"
+seed = 3
+directory = "campaign"
+budget = {{ experiments = {experiments} }}
+[space]
+file = "space.yaml"
+[[researcher]]
+name = "scout"
+kind = "random"
+[sweep]
+enabled = false
+{more}
+"#
+        ));
+        campaign.put("space.yaml", space);
+        campaign
+    }
+
+    /// Where a file lies that the campaign file names.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.file.with_file_name(name)
+    }
+
+    /// Puts a file beside the campaign file.
+    pub fn put(&self, name: &str, text: &str) {
+        std::fs::write(self.beside(name), text).expect("a temporary file");
+    }
+
     /// A campaign file as it stands; the campaign's folder must be `campaign`.
     pub fn written(text: &str) -> Self {
         Self::in_folder(tempfile::tempdir().expect("a temporary folder"), text)

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -63,34 +63,13 @@ fn commanded(
     trainer: &str,
     sections: &str,
 ) -> Campaign {
-    let campaign = Campaign::written(&format!(
-        r#"
-[campaign]
-name = "scripted"
-seed = 3
-directory = "campaign"
-budget = {{ experiments = {experiments} }}
-[space]
-file = "space.yaml"
-[[researcher]]
-name = "scout"
-kind = "random"
-[trainer]
-kind = "command"
-command = {command}
-objective = "score"
-{trainer}
-{sections}
-"#
-    ));
-    fs::write(beside(&campaign, "space.yaml"), SPACE).unwrap();
-    fs::write(beside(&campaign, "train.py"), format!("{PRELUDE}{script}")).unwrap();
+    let trainer = format!(
+        "[trainer]\nkind = \"command\"\ncommand = {command}\nobjective = \
+         \"score\"\n{trainer}\n{sections}"
+    );
+    let campaign = Campaign::in_space(SPACE, experiments, &trainer);
+    campaign.put("train.py", &format!("{PRELUDE}{script}"));
     campaign
-}
-
-/// A file beside the campaign file.
-fn beside(campaign: &Campaign, name: &str) -> PathBuf {
-    Path::new(campaign.file()).with_file_name(name)
 }
 
 /// What is no more treated than recorded.
@@ -132,7 +111,7 @@ fn lives(pid: u32) -> bool {
 
 /// The processes that a script has written down, once it has.
 fn written_pids(campaign: &Campaign) -> Vec<u32> {
-    let file = beside(campaign, "pids");
+    let file = campaign.beside("pids");
     wait_until("the script's processes", || file.exists());
     let text = fs::read_to_string(&file).unwrap();
     fs::remove_file(file).unwrap();

@@ -16,35 +16,12 @@ const PACK: &str = "examples/shoulder/pack";
 
 /// A campaign of the built-in trainer with one slot of one thread.
 fn campaign(experiments: u32, data: &Path, space: &str, more: &str) -> Campaign {
-    let campaign = Campaign::written(&format!(
-        r#"
-[campaign]
-name = "test"
-seed = 3
-directory = "campaign"
-budget = {{ experiments = {experiments} }}
-[task]
-data = "{}"
-[space]
-file = "space.yaml"
-[trainer]
-kind = "candle"
-[[researcher]]
-name = "scout"
-kind = "random"
-[sweep]
-enabled = false
-[slots]
-count = 1
-threads = 1
-device = "cpu"
-{more}
-"#,
+    let settings = format!(
+        "[task]\ndata = \"{}\"\n[trainer]\nkind = \"candle\"\n[slots]\ncount = 1\nthreads = 1\ndevice = \
+         \"cpu\"\n{more}",
         data.display()
-    ));
-    let folder = campaign.folder();
-    std::fs::write(folder.parent().unwrap().join("space.yaml"), space).unwrap();
-    campaign
+    );
+    Campaign::in_space(space, experiments, &settings)
 }
 
 /// A space around a small model; `keys` come first.

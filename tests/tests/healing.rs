@@ -21,34 +21,15 @@ fn campaign(experiments: u32, healing: &str) -> Campaign {
          m: {{group: arch, choices: [{}]}}\n",
         names.join(", ")
     );
-    let campaign = Campaign::written(&format!(
-        r#"
-[campaign]
-name = "test"
-seed = 3
-directory = "campaign"
-budget = {{ experiments = {experiments} }}
-[space]
-file = "space.yaml"
-[trainer]
-kind = "surrogate"
-file = "table.csv"
-seconds = 0.05
-objective = "objective"
-[[researcher]]
-name = "scout"
-kind = "random"
-[sweep]
-enabled = false
-[slots]
-count = 2
-{healing}
-"#
-    ));
-    let folder = campaign.folder();
-    let folder = folder.parent().unwrap();
-    std::fs::write(folder.join("table.csv"), table).unwrap();
-    std::fs::write(folder.join("space.yaml"), space).unwrap();
+    let campaign = Campaign::in_space(
+        &space,
+        experiments,
+        &format!(
+            "[trainer]\nkind = \"surrogate\"\nfile = \"table.csv\"\nseconds = 0.05\nobjective = \
+             \"objective\"\n[slots]\ncount = 2\n{healing}"
+        ),
+    );
+    campaign.put("table.csv", &table);
     campaign
 }
 

@@ -6,41 +6,19 @@ use orze_tests::model_server::{ModelServer, Reply};
 use orze_tests::{Campaign, stderr};
 use serde_json::Value;
 
+const SPACE: &str = "space: test\ndimensions:\n  \
+                     lr: {group: train, range: [1.0e-4, 1.0e-1], scale: log}\n  \
+                     depth: {group: arch, choices: [1, 2, 3]}\n";
+
 /// A campaign whose trainer is this Python script. `more` may hold keys of `[trainer]`, then sections.
-fn campaign(script: &str, experiments: u32, command: &str, more: &str) -> Campaign {
-    let campaign = Campaign::written(&format!(
-        r#"
-[campaign]
-name = "test"
-seed = 3
-directory = "campaign"
-budget = {{ experiments = {experiments} }}
-[space]
-file = "space.yaml"
-[[researcher]]
-name = "scout"
-kind = "random"
-[sweep]
-enabled = false
-[trainer]
-kind = "command"
-command = {command}
-objective = "ap"
-{more}
-"#
-    ));
-    let folder = campaign.folder().parent().unwrap().to_owned();
-    std::fs::write(folder.join("train.py"), script).unwrap();
-    std::fs::write(
-        folder.join("space.yaml"),
-        "space: test\ndimensions:\n  lr: {group: train, range: [1.0e-4, 1.0e-1], scale: log}\n  \
-         depth: {group: arch, choices: [1, 2, 3]}\n",
-    )
-    .unwrap();
+fn campaign(script: &str, experiments: u32, more: &str) -> Campaign {
+    let trainer = "[trainer]\nkind = \"command\"\ncommand = [\"python3\", \"train.py\"]\n\
+                   objective = \"ap\"\n";
+    let campaign = Campaign::in_space(SPACE, experiments, &format!("{trainer}{more}"));
+    campaign.put("train.py", script);
     campaign
 }
 
-const PYTHON: &str = r#"["python3", "train.py"]"#;
 const ONE_SLOT: &str = "[slots]\ncount = 1\n";
 
 /// Reads the configuration and writes the result; `body` stands in between.
@@ -80,8 +58,8 @@ fn a_model_mends_a_copy_of_the_script_and_nothing_else() {
          \"openai\"\nmodel = \"m\"\nbase_url = \"{}\"\nstream = false\n",
         server.base_url()
     );
-    let campaign = campaign(&script(body), 3, PYTHON, &more);
-    let script_file = campaign.folder().parent().unwrap().join("train.py");
+    let campaign = campaign(&script(body), 3, &more);
+    let script_file = campaign.beside("train.py");
     let before = std::fs::read_to_string(&script_file).unwrap();
     let output = campaign.command(&["--progress", "plain"]);
     assert!(output.status.success(), "{}", stderr(&output));

@@ -53,6 +53,11 @@ impl Treatment {
         }
     }
 
+    /// Whether it changes nothing, neither what is trained nor how.
+    pub fn is_the_same_again(&self) -> bool {
+        matches!(self, Self::Retry | Self::AwaitDisk)
+    }
+
     /// Whether what is trained is no longer what was proposed.
     pub fn changes_science(&self) -> bool {
         matches!(

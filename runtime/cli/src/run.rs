@@ -76,7 +76,9 @@ pub fn campaign(prepared: &Prepared, screen: &Screen) -> anyhow::Result<Ending> 
         match failures.failed(&policy, began.elapsed()) {
             Verdict::Restart(wait) => {
                 screen.line("the supervisor failed and is started again");
-                std::thread::sleep(wait);
+                if interrupted_within(wait)? {
+                    return Ok(StopReason::Interrupted);
+                }
             }
             Verdict::Quarantine => {
                 return Ok(StopReason::Failed(
@@ -85,6 +87,18 @@ pub fn campaign(prepared: &Prepared, screen: &Screen) -> anyhow::Result<Ending> 
             }
         }
     }
+}
+
+/// Waits so long; `true` at once when the user ends the run meanwhile.
+fn interrupted_within(wait: Duration) -> anyhow::Result<bool> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the asynchronous runtime could not be started")?;
+    runtime.block_on(async {
+        let mut signals = Signals::watch().context("signals can't be watched")?;
+        Ok(tokio::time::timeout(wait, signals.next()).await.is_ok())
+    })
 }
 
 fn restarts(prepared: &Prepared) -> RestartPolicy {

@@ -88,8 +88,7 @@ impl Case<'_> {
 
     /// Treatments so far that were more than the same again, those of its ancestors included.
     pub fn treatments(&self) -> u32 {
-        let again = |t: &Treatment| matches!(t, Treatment::Retry | Treatment::AwaitDisk);
-        let own = self.count(|treatment| !again(treatment));
+        let own = self.count(|treatment| !treatment.is_the_same_again());
         self.inherited + u32::try_from(own).unwrap_or(u32::MAX)
     }
 

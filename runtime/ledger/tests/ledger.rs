@@ -455,3 +455,19 @@ fn a_damaged_file_is_seen() {
     std::fs::write(&file, bytes).unwrap();
     assert!(!orze_ledger::check(folder.path()).unwrap().is_empty());
 }
+
+#[test]
+fn hours_are_counted_by_a_clock_that_is_never_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = open(folder.path());
+    let year = 365 * 24 * 3_600_000;
+    for (key, now_ms) in [("a", 1_000 + year), ("b", 1_000 - year), ("c", 1_000)] {
+        ledger.commit(&[idea(key)], now_ms).unwrap();
+    }
+    let up = Reader::open(folder.path())
+        .unwrap()
+        .totals()
+        .unwrap()
+        .up_seconds;
+    assert!((0.0..60.0).contains(&up), "{up}");
+}

@@ -57,6 +57,10 @@ fn nothing_is_lost_or_counted_twice_under_a_hundred_kills_and_all_other_faults()
     });
     let Some(outcome) = outcome else { return };
     assert!(outcome.finished >= 500);
+    assert!(
+        outcome.rows[&Fault::Clock].injected > 0,
+        "the calendar never jumped"
+    );
     let kills = outcome.rows[&Fault::RuntimeKilled].injected;
     assert!(kills >= 100, "{kills} kills");
 }

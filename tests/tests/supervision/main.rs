@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use orze_actors::directory::Name;
+use orze_actors::health::Standing;
 use orze_actors::restart::RestartPolicy;
 use orze_actors::view::AgentState;
 use orze_actors::{StopReason, View};
@@ -203,6 +204,48 @@ fn without_the_view_or_a_researcher_the_run_goes_on() {
         );
         assert_whole(&campaign, 60);
     }
+}
+
+#[test]
+fn a_restarted_intake_grants_nothing_to_a_researcher_that_is_gone() {
+    let campaign = two_slots(120, 0.02);
+    let mut run = Run::begin(&campaign, STRICT);
+    run.wait_for(1);
+    // As often as it takes until it is not started again.
+    let gone = |run: &Run| {
+        let title = Name::Researcher(0).to_string();
+        let actors = run.context.health.report(|name| name.to_string());
+        let found = actors.into_iter().find(|actor| actor.name == title);
+        found.is_some_and(|actor| actor.state == Standing::Quarantined)
+    };
+    while !gone(&run) {
+        run.kill(Name::Researcher(0));
+        assert!(run.work_for(Duration::from_millis(1)), "the run ended");
+    }
+    run.kill(Name::Intake);
+    let ending = run.end();
+    assert!(
+        matches!(ending, Some(StopReason::BudgetSpent(_))),
+        "{ending:?}"
+    );
+    assert_whole(&campaign, 120);
+}
+
+#[test]
+fn without_any_researcher_the_run_fails_by_name() {
+    let campaign = two_slots(400, 0.02);
+    let mut run = Run::begin(&campaign, STRICT);
+    run.wait_for(1);
+    while run.work_for(Duration::from_millis(1)) {
+        run.kill(Name::Researcher(0));
+        run.kill(Name::Researcher(1));
+    }
+    let ending = run.end();
+    let Some(StopReason::Failed(why)) = &ending else {
+        panic!("{ending:?}");
+    };
+    assert!(why.contains("no researcher is left"), "{why}");
+    resume(&campaign, 400);
 }
 
 #[test]
