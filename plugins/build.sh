@@ -41,8 +41,16 @@ fail() {
 
 # Packages are named by their version, which dependencies tell.
 depends_on() { # PACKAGE PATTERN
-    apt-cache depends --no-recommends --no-suggests "$1" |
+    # Of a package that there is not, nothing.
+    { apt-cache depends --no-recommends --no-suggests "$1" 2>/dev/null || true; } |
         sed -n "s/^ *Depends: \($2\)\$/\1/p" | head -n 1
+}
+
+# The version that the plugins ask for, which is this script's also.
+needed=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' "$here/Cargo.toml")
+
+is_older() { # VERSION
+    [[ $(printf '%s\n' "$1" "$needed" | sort -V | head -n 1) != "$needed" ]]
 }
 
 unpack_debian() {
@@ -51,15 +59,20 @@ unpack_debian() {
         command -v "$tool" >/dev/null ||
             fail "the target $target is not installed, and there is no $tool to take it from Debian" "$hint"
     done
-    if [[ -z $(apt-cache show rustc-web 2>/dev/null) && $(id -u) == 0 ]]; then
-        echo "reading Debian's package lists" >&2
-        apt-get update -qq >&2
-    fi
     local std llvm
     std=$(depends_on libstd-rust-web-dev 'libstd-rust-web-[0-9.]*')
-    llvm=$([[ -n $std ]] && depends_on "$std" 'libllvm[0-9]*') || true
+    # Lists that are months old offer an older compiler than is needed, or none.
+    if { [[ -z $std ]] || is_older "${std##*-}"; } && [[ $(id -u) == 0 ]]; then
+        echo "reading Debian's package lists" >&2
+        apt-get update -qq >&2
+        std=$(depends_on libstd-rust-web-dev 'libstd-rust-web-[0-9.]*')
+    fi
+    llvm=$(depends_on "$std" 'libllvm[0-9]*')
     [[ -n $std && -n $llvm ]] ||
         fail "the target $target is not installed, and this system's packages have no rustc-web" "$hint"
+    ! is_older "${std##*-}" ||
+        fail "the target $target is not installed, and this system's packages have rustc-web ${std##*-}: it takes $needed" \
+            "run \`apt-get update\` as root if its lists are old; or $hint"
     echo "taking Rust from Debian's packages into ${debian#"$PWD/"}" >&2
     rm -rf "$debian.part"
     mkdir -p "$debian.part/packages"
@@ -118,7 +131,9 @@ fi
 build=(cargo build --release --target "$target")
 remaps=("${CARGO_HOME:-$HOME/.cargo}=/cargo" "$here=/plugins" "$sysroot=/rust")
 if ! compgen -G "$sysroot/lib/rustlib/$target/lib/libstd-*.rlib" >/dev/null; then
-    [[ -x $debian/usr/bin/rustc ]] || unpack_debian
+    # An earlier run may have unpacked one that is too old by now.
+    unpacked=$(compgen -G "$debian/usr/share/doc/libstd-rust-web-[0-9]*" | head -n 1 || true)
+    [[ -n $unpacked ]] && ! is_older "${unpacked##*-}" || unpack_debian
     debian=$(cd "$debian" && pwd -P)
     libraries=("$debian"/usr/lib/*-linux-gnu)
     export RUSTC="$debian/usr/bin/rustc" RUSTC_BOOTSTRAP=1
