@@ -29,7 +29,7 @@ impl fmt::Display for Finding {
 }
 
 /// Each finds what must not be there.
-const SEARCHES: [(&str, &str); 9] = [
+const SEARCHES: [(&str, &str); 11] = [
     (
         "is finished and has not exactly one end",
         "SELECT e.id FROM experiments e WHERE e.status IN ('completed', 'failed') AND
@@ -77,6 +77,17 @@ const SEARCHES: [(&str, &str); 9] = [
         "was admitted under an origin that was rejected too",
         "SELECT e.id FROM experiments e JOIN rejections r ON r.origin_key = e.origin_key",
     ),
+    (
+        "a call of a language model has events and no row: its cost would be forgotten",
+        "SELECT NULL FROM events v WHERE v.kind = 'call_reserved'
+           AND json_extract(v.body, '$.id') NOT IN (SELECT id FROM calls)",
+    ),
+    (
+        "a call of a language model has another cost in its event than in its row",
+        "SELECT NULL FROM events v JOIN calls c ON c.id = json_extract(v.body, '$.id')
+           WHERE v.kind = 'call_settled'
+           AND (c.settled = 0 OR json_extract(v.body, '$.micro_usd') <> c.micro_usd)",
+    ),
 ];
 
 /// Everything that is wrong with the ledger of a campaign's folder.
@@ -84,7 +95,15 @@ const SEARCHES: [(&str, &str); 9] = [
 /// # Errors
 /// When there is no ledger, or it is of a newer version.
 pub fn check(folder: &Path) -> Result<Vec<Finding>, LedgerError> {
-    let reader = Reader::open(folder)?;
+    findings(&Reader::open(folder)?)
+}
+
+/// As [`check`], of a ledger under another name.
+pub(crate) fn check_file(file: &Path) -> Result<Vec<Finding>, LedgerError> {
+    findings(&Reader::open_file(file)?)
+}
+
+fn findings(reader: &Reader) -> Result<Vec<Finding>, LedgerError> {
     let mut findings = Vec::new();
     // A damaged page shows in either; what can still be read is looked at all the same.
     if let Err(error) = file(reader.connection(), &mut findings) {
@@ -99,7 +118,7 @@ pub fn check(folder: &Path) -> Result<Vec<Finding>, LedgerError> {
     Ok(findings)
 }
 
-fn unreadable(what: &str, error: &impl fmt::Display) -> Finding {
+pub(crate) fn unreadable(what: &str, error: &impl fmt::Display) -> Finding {
     Finding {
         experiment: None,
         problem: format!("{what} can't be read: {error}"),
@@ -125,9 +144,9 @@ fn projections(connection: &Connection, findings: &mut Vec<Finding>) -> rusqlite
     let moment = connection.unchecked_transaction()?;
     for (problem, query) in SEARCHES {
         let mut statement = moment.prepare(query)?;
-        for id in statement.query_map([], |row| row.get::<_, i64>(0))? {
+        for id in statement.query_map([], |row| row.get::<_, Option<i64>>(0))? {
             findings.push(Finding {
-                experiment: u64::try_from(id?).ok(),
+                experiment: id?.and_then(|id| u64::try_from(id).ok()),
                 problem: problem.to_owned(),
             });
         }

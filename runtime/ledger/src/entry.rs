@@ -64,7 +64,7 @@ impl RejectionKind {
 }
 
 /// A proposal that was not admitted.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rejection {
     /// As in [`NewExperiment`].
     pub origin_key: String,
@@ -112,7 +112,7 @@ pub struct RunningWorker {
 
 /// Money set aside for a call of a language model before it is made. A call whose outcome never
 /// became known keeps it: spending is never under-counted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallReservation {
     /// `researcher/cycle/call`; the same call is reserved once.
     pub id: String,
@@ -131,7 +131,7 @@ pub struct CallReservation {
 }
 
 /// What became of a call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallSettlement {
     /// As in [`CallReservation`].
     pub id: String,
@@ -152,7 +152,7 @@ pub struct CallSettlement {
 }
 
 /// What becomes of an experiment whose attempt failed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Diagnosis {
     /// The experiment.
     pub experiment: ExperimentId,

@@ -28,9 +28,13 @@ pub enum LedgerError {
 impl LedgerError {
     /// Whether the file itself is damaged: trying again mends nothing.
     pub fn is_damage(&self) -> bool {
-        let Self::Sqlite(error) = self else {
-            return matches!(self, Self::Corrupt(_));
-        };
+        match self {
+            Self::Sqlite(error) => Self::is_damage_of(error),
+            other => matches!(other, Self::Corrupt(_)),
+        }
+    }
+
+    pub(crate) fn is_damage_of(error: &rusqlite::Error) -> bool {
         matches!(
             error.sqlite_error_code(),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)

@@ -15,6 +15,7 @@ mod entry;
 mod error;
 mod lock;
 mod reader;
+mod repair;
 mod schema;
 mod transaction;
 mod writer;
@@ -26,6 +27,7 @@ pub use entry::{
 };
 pub use error::LedgerError;
 pub use lock::holder;
-pub use reader::{CallTotals, Reader, RejectedRow, Resume, RunTotals};
+pub use reader::{CallTotals, Reader, RejectedRow, RunTotals, Snapshot};
+pub use repair::{Repair, repair};
 pub use schema::{Identity, LEDGER_FILE};
 pub use writer::{Ledger, LedgerSettings, RunClaim};

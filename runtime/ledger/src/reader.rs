@@ -1,5 +1,6 @@
 //! Reading a ledger: beside the runtime that writes it, or after it.
 
+mod snapshot;
 mod sums;
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,6 +15,7 @@ use serde::de::DeserializeOwned;
 use crate::error::LedgerError;
 use crate::schema::{self, Identity, LEDGER_FILE};
 
+pub use snapshot::Snapshot;
 pub(crate) use sums::{counts, spent, totals, workers};
 
 /// `(milliseconds since 1970, experiment, kind, JSON body)`.
@@ -75,19 +77,6 @@ pub struct RejectedRow {
     pub reason: String,
 }
 
-/// What the actors rebuild themselves from.
-#[derive(Debug, Default)]
-pub struct Resume {
-    /// Every experiment, by id.
-    pub records: Vec<ExperimentRecord>,
-    /// The fence under which each running experiment is held.
-    pub fences: HashMap<ExperimentId, u64>,
-    /// The last finished cycle of each researcher.
-    pub cycles: HashMap<String, u64>,
-    /// The last event that this view includes.
-    pub seq: i64,
-}
-
 impl Reader {
     /// Opens the ledger of a campaign's folder for reading.
     ///
@@ -101,6 +90,12 @@ impl Reader {
                 .hint("run `orze-runtime --config FILE` first, or name its folder with `--dir`")
                 .into());
         }
+        Self::open_file(&file)
+    }
+
+    /// Opens a ledger under whatever name.
+    pub(crate) fn open_file(file: &Path) -> Result<Self, LedgerError> {
+        let file = file.to_owned();
         let connection = Connection::open_with_flags(
             &file,
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -155,35 +150,6 @@ impl Reader {
             records.push(record(row)?);
         }
         Ok(records)
-    }
-
-    /// Everything that the actors rebuild themselves from, as of one moment.
-    ///
-    /// # Errors
-    /// When the ledger can't be read.
-    pub fn resume(&self) -> Result<Resume, LedgerError> {
-        let snapshot = self.connection.unchecked_transaction()?;
-        let mut resume = Resume {
-            records: self.records()?,
-            seq: self.last_seq()?,
-            ..Resume::default()
-        };
-        let mut fences =
-            snapshot.prepare("SELECT id, fence FROM experiments WHERE status = 'running'")?;
-        let mut rows = fences.query([])?;
-        while let Some(row) = rows.next()? {
-            resume
-                .fences
-                .insert(ExperimentId(unsigned(row, "id")?), unsigned(row, "fence")?);
-        }
-        let mut cycles = snapshot.prepare("SELECT name, cycle FROM researchers")?;
-        let mut rows = cycles.query([])?;
-        while let Some(row) = rows.next()? {
-            resume
-                .cycles
-                .insert(row.get("name")?, unsigned(row, "cycle")?);
-        }
-        Ok(resume)
     }
 
     /// The number of the last event.
@@ -277,6 +243,23 @@ impl Reader {
             ));
         }
         Ok(events)
+    }
+
+    /// The body of the last note of a kind.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn last_note(&self, kind: &str) -> Result<Option<serde_json::Value>, LedgerError> {
+        let mut statement = self
+            .connection
+            .prepare("SELECT body FROM events WHERE kind = ?1 ORDER BY seq DESC LIMIT 1")?;
+        let mut rows = statement.query([kind])?;
+        let Some(row) = rows.next()? else {
+            return Ok(None);
+        };
+        let body: String = row.get("body")?;
+        // A note that can't be read says nothing; it is written again when there is a new one.
+        Ok(serde_json::from_str(&body).ok())
     }
 
     /// The graphs of all experiments that brought one, by name.

@@ -205,6 +205,13 @@ pub(crate) fn version(connection: &Connection, file: &Path) -> Result<usize, Led
     }
 }
 
+/// Makes the tables as a version had them.
+pub(crate) fn create(connection: &Connection, version: usize) -> rusqlite::Result<()> {
+    MIGRATIONS[..version]
+        .iter()
+        .try_for_each(|script| connection.execute_batch(script))
+}
+
 /// Brings a ledger to the newest version, each step in the caller's transaction.
 pub(crate) fn migrate(connection: &Connection, from: usize) -> rusqlite::Result<()> {
     for script in &MIGRATIONS[from..] {
@@ -216,6 +223,9 @@ pub(crate) fn migrate(connection: &Connection, from: usize) -> rusqlite::Result<
 pub(crate) fn not_a_ledger(file: &Path, error: &rusqlite::Error) -> LedgerError {
     InputError::new(format!("can't be read as a ledger: {error}"))
         .in_file(file)
-        .hint("restore the file from a copy, or use another folder with `--dir`")
+        .hint(
+            "`orze-runtime ledger repair` keeps what can still be read; or restore the file from a \
+             copy, or use another folder with `--dir`",
+        )
         .into()
 }

@@ -23,6 +23,28 @@ pub(crate) struct Writer<'a> {
     pub(crate) now_ms: i64,
 }
 
+/// The body of `admitted`: all that is needed to write the record again.
+pub(crate) fn admission(
+    origin_key: &str,
+    record: &ExperimentRecord,
+    graph: Option<&Graph>,
+) -> serde_json::Value {
+    json!({
+        "origin_key": origin_key,
+        "name": record.name,
+        "researcher": record.researcher,
+        "kind": record.kind.name(),
+        "parent": record.parent,
+        "priority": record.priority.name(),
+        "config": record.config,
+        "seed": record.seed,
+        "digests": record.plugin_digests,
+        "trainer": record.trainer,
+        "rationale": record.rationale,
+        "graph": graph,
+    })
+}
+
 /// What decides whether a result or a lease is current.
 struct Standing {
     status: Status,
@@ -97,19 +119,8 @@ impl Writer<'_> {
             ))?;
         let record = self.record("origin_key = ?1", &new.origin_key)?;
         if changed > 0 {
-            self.event(
-                Some(record.id),
-                "admitted",
-                &json!({
-                    "origin_key": new.origin_key,
-                    "researcher": new.researcher,
-                    "kind": new.kind.name(),
-                    "parent": new.parent,
-                    "priority": new.priority.name(),
-                    "config": new.configuration,
-                    "seed": new.seed,
-                }),
-            )?;
+            let body = admission(&new.origin_key, &record, new.graph.as_deref());
+            self.event(Some(record.id), "admitted", &body)?;
         }
         Ok(News::Admitted(Box::new(record)))
     }
@@ -212,7 +223,7 @@ impl Writer<'_> {
         })
     }
 
-    fn record(
+    pub(crate) fn record(
         &self,
         condition: &str,
         key: impl rusqlite::ToSql,

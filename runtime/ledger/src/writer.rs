@@ -54,6 +54,19 @@ impl Ledger {
     /// [`LedgerError::Input`] when the folder can't be written, another runtime holds it, or the
     /// ledger belongs to another campaign or version.
     pub fn open(folder: &Path, settings: LedgerSettings, now_ms: i64) -> Result<Self, LedgerError> {
+        Self::open_file(folder, settings, now_ms).map_err(|error| match error {
+            LedgerError::Sqlite(inner) if LedgerError::is_damage_of(&inner) => {
+                schema::not_a_ledger(&folder.join(LEDGER_FILE), &inner)
+            }
+            error => error,
+        })
+    }
+
+    fn open_file(
+        folder: &Path,
+        settings: LedgerSettings,
+        now_ms: i64,
+    ) -> Result<Self, LedgerError> {
         std::fs::create_dir_all(folder).map_err(|error| {
             InputError::new(format!("can't be created: {error}"))
                 .in_file(folder)

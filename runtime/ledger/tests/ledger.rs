@@ -272,10 +272,10 @@ fn what_was_running_is_queued_after_a_restart_and_its_fence_is_old() {
     }
     let mut ledger = open(folder.path());
     assert_eq!(ledger.leftover_workers().len(), 1);
-    let resume = Reader::open(folder.path()).unwrap().resume().unwrap();
-    assert_eq!(resume.records[0].status, Status::Queued);
-    assert_eq!(resume.records[0].attempt, 1);
-    assert!(resume.fences.is_empty());
+    let reader = Reader::open(folder.path()).unwrap();
+    let record = &reader.records().unwrap()[0];
+    assert_eq!((record.status, record.attempt), (Status::Queued, 1));
+    assert!(reader.snapshot().unwrap().fences().unwrap().is_empty());
     assert_eq!(
         one(&mut ledger, finish(old, completed(0.9))),
         News::Stale(old)
@@ -333,8 +333,46 @@ fn cycles_are_remembered() {
             },
         );
     }
-    let resume = Reader::open(folder.path()).unwrap().resume().unwrap();
-    assert_eq!(resume.cycles["scout"], 3);
+    let reader = Reader::open(folder.path()).unwrap();
+    let snapshot = reader.snapshot().unwrap();
+    assert_eq!(snapshot.cycle("scout").unwrap(), 3);
+    assert_eq!(snapshot.cycle("other").unwrap(), 0);
+}
+
+#[test]
+fn a_snapshot_is_one_moment_and_visits_by_number_or_by_finish() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = open(folder.path());
+    for name in ["a", "b", "c"] {
+        one(&mut ledger, idea(name));
+    }
+    // The second finishes first; the third is at work.
+    for (count, id) in [(1, 2), (2, 1), (3, 3)] {
+        let lease = lease(&ledger, id, 1, count);
+        one(&mut ledger, leased(lease));
+        if id != 3 {
+            let at_ms = i64::try_from(3_000 + count).unwrap();
+            ledger
+                .commit(&[finish(lease, completed(0.5))], at_ms)
+                .unwrap();
+        }
+    }
+    let reader = Reader::open(folder.path()).unwrap();
+    let snapshot = reader.snapshot().unwrap();
+    let seq = snapshot.seq();
+    assert_eq!(seq, reader.last_seq().unwrap());
+    one(&mut ledger, idea("later"));
+    let mut seen = Vec::new();
+    snapshot.each(|record| seen.push(record.id.0)).unwrap();
+    snapshot
+        .each_by_finish(|record| seen.push(record.id.0))
+        .unwrap();
+    snapshot.each_open(|record| seen.push(record.id.0)).unwrap();
+    assert_eq!(seen, [1, 2, 3, 2, 1, 3, 3]);
+    assert_eq!(snapshot.finished().unwrap(), 2);
+    assert_eq!(snapshot.fences().unwrap().len(), 1);
+    drop(snapshot);
+    assert!(reader.last_seq().unwrap() > seq);
 }
 
 fn call(id: &str, researcher: &str, micro_usd: u64) -> Entry {
