@@ -7,6 +7,7 @@ use orze_campaign::{ExperimentId, ExperimentRecord, FailureKind, Space, Status};
 use serde::{Deserialize, Serialize};
 
 use crate::measured::{Measured, cell_dimensions, finish_key};
+use crate::statistics::{GroupSummary, OneWay, one_way_of_summaries};
 
 /// The position of an experiment in the order of finishing: milliseconds since 1970, number.
 type FinishKey = (i64, ExperimentId);
@@ -46,7 +47,7 @@ struct Totals {
     /// the key.
     improvements: BTreeMap<FinishKey, f64>,
     authors: BTreeMap<String, Author>,
-    cells: BTreeMap<Vec<String>, Mean>,
+    cells: BTreeMap<Vec<String>, CellTotals>,
     train_seconds: Mean,
 }
 
@@ -77,6 +78,37 @@ impl Mean {
     fn mean(&self) -> Option<f64> {
         #[allow(clippy::cast_precision_loss)]
         (self.n > 0).then(|| self.sum / self.n as f64)
+    }
+}
+
+/// What is kept of a cell.
+#[derive(Debug, Clone, Copy, Default)]
+struct CellTotals {
+    objectives: Mean,
+    /// The mean again, kept by Welford's update so that `squares` does not cancel.
+    centre: f64,
+    /// Σ (objective − centre)².
+    squares: f64,
+}
+
+impl CellTotals {
+    fn add(&mut self, objective: f64) {
+        self.objectives.add(objective);
+        let before = objective - self.centre;
+        #[allow(clippy::cast_precision_loss)]
+        let n = self.objectives.n as f64;
+        self.centre += before / n;
+        self.squares += before * (objective - self.centre);
+    }
+
+    fn summary(&self) -> GroupSummary {
+        #[allow(clippy::cast_precision_loss)]
+        let n = self.objectives.n as f64;
+        GroupSummary {
+            n: self.objectives.n,
+            mean: self.centre,
+            deviation: (self.squares.max(0.0) / n).sqrt(),
+        }
     }
 }
 
@@ -212,6 +244,9 @@ pub struct Snapshot {
     pub cell_dimensions: Vec<String>,
     /// The cells that have a completed experiment.
     pub cells: Vec<CellFigures>,
+    /// How much of the spread of the objective lies between those cells.
+    #[serde(default)]
+    pub architecture: Option<OneWay>,
     /// Mean wall-clock seconds of training and evaluation of the completed experiments.
     pub mean_train_seconds: Option<f64>,
 }
@@ -279,6 +314,18 @@ impl Running {
         self.totals.train_seconds.mean()
     }
 
+    /// How much of the spread of the objective lies between architecture cells; linear in the
+    /// number of cells. `None` while nothing can be said.
+    pub fn architecture(&self) -> Option<OneWay> {
+        let groups: Vec<GroupSummary> = self
+            .totals
+            .cells
+            .values()
+            .map(CellTotals::summary)
+            .collect();
+        one_way_of_summaries(&groups)
+    }
+
     /// All figures; linear in the number of finished experiments.
     pub fn snapshot(&self) -> Snapshot {
         let totals = &self.totals;
@@ -302,12 +349,12 @@ impl Running {
                 figures.improvements += 1;
             }
         }
-        let cells = totals.cells.iter().filter_map(|(cell, mean)| {
+        let cells = totals.cells.iter().filter_map(|(cell, totals)| {
             Some(CellFigures {
                 cell: cell.clone(),
-                completed: mean.n,
-                mean: mean.mean()?,
-                best: mean.largest?,
+                completed: totals.objectives.n,
+                mean: totals.objectives.mean()?,
+                best: totals.objectives.largest?,
             })
         });
         Snapshot {
@@ -318,6 +365,7 @@ impl Running {
             researchers,
             cell_dimensions: self.cell_dimensions.clone(),
             cells: cells.collect(),
+            architecture: self.architecture(),
             mean_train_seconds: totals.train_seconds.mean(),
         }
     }

@@ -134,6 +134,19 @@ proptest! {
         for figures in live.researchers.values_mut().chain(afresh.researchers.values_mut()) {
             figures.mean = figures.mean.map(|mean| (mean * 1e9).round());
         }
+        let (own, other) = (live.architecture.take(), afresh.architecture.take());
+        prop_assert_eq!(own.is_some(), other.is_some());
+        if let Some((own, other)) = own.zip(other) {
+            prop_assert!((own.eta_squared - other.eta_squared).abs() < 1e-9);
+            prop_assert_eq!((own.n, own.groups), (other.n, other.groups));
+        }
         prop_assert_eq!(live, afresh);
+        // The same as from all results at once.
+        let results = crate::measured::measured(&records);
+        let whole = crate::effects::cell_effect(&space(), &results);
+        prop_assert_eq!(own.is_some(), whole.is_some());
+        if let Some((own, whole)) = own.zip(whole) {
+            prop_assert!((own.eta_squared - whole.analysis.eta_squared).abs() < 1e-9);
+        }
     }
 }

@@ -1,3 +1,9 @@
+use proptest::prelude::*;
+
+use super::anova::f_tail;
+use super::association::independence;
+use super::information::{Counter, jensen_shannon};
+use super::two_way::two_way;
 use super::*;
 
 /// `weak_groups` of the reference vector `anova_one_way.json` (scipy.stats.f_oneway).
@@ -144,4 +150,119 @@ fn noise_is_pooled_inside_groups() {
     close(deviation, (2.0_f64 / 3.0).sqrt());
     assert_eq!(freedom, 3);
     assert_eq!(pooled_deviation(&[vec![1.0], vec![2.0]]), None);
+}
+
+#[test]
+fn omega_squared_by_hand() {
+    // SS between 6 of 12 on 2 degrees of freedom, MS within 1: (6 − 2) / (12 + 1).
+    let analysis = one_way(&[[0.0, 1.0, 2.0], [1.0, 2.0, 3.0], [2.0, 3.0, 4.0]]).unwrap();
+    close(analysis.omega_squared(), 4.0 / 13.0);
+}
+
+fn summary(values: &[f64]) -> GroupSummary {
+    let centre = mean(values.iter().copied(), values.len());
+    let squares = mean(values.iter().map(|v| (v - centre).powi(2)), values.len());
+    GroupSummary {
+        n: values.len(),
+        mean: centre,
+        deviation: squares.sqrt(),
+    }
+}
+
+fn observations() -> impl Strategy<Value = Vec<(u8, u8, f64)>> {
+    prop::collection::vec((0_u8..4, 0_u8..3, -1.0..1.0_f64), 6..60)
+}
+
+proptest! {
+    #[test]
+    fn summaries_say_what_observations_say(groups in prop::collection::vec(
+        prop::collection::vec(0.0..1.0_f64, 1..9), 2..6)
+    ) {
+        let summaries: Vec<GroupSummary> = groups.iter().map(|group| summary(group)).collect();
+        match (one_way(&groups), one_way_of_summaries(&summaries)) {
+            (Some(own), Some(other)) => {
+                prop_assert!((own.eta_squared - other.eta_squared).abs() < 1e-9);
+                prop_assert_eq!((own.n, own.groups), (other.n, other.groups));
+                prop_assert!(own.omega_squared() <= own.eta_squared);
+            }
+            (None, None) => {}
+            other => prop_assert!(false, "{:?}", other),
+        }
+    }
+
+    /// The interaction and what either order of factors leaves add up, and scale and names of
+    /// levels change nothing.
+    #[test]
+    fn two_way_parts_add_up(values in observations()) {
+        let Some(table) = two_way(values.iter().copied()) else {
+            return Ok(());
+        };
+        let cells = one_way_by_key(values.iter().map(|(a, b, y)| ((*a, *b), *y))).unwrap();
+        let firsts = one_way_by_key(values.iter().map(|(a, _, y)| (*a, *y))).unwrap();
+        let total = table.total_ss;
+        let parts = firsts.eta_squared * total + table.second.ss + table.interaction.ss;
+        prop_assert!((parts - cells.eta_squared * total).abs() < 1e-9 * total);
+        let df = table.first_levels - 1 + table.second.df + table.interaction.df;
+        prop_assert_eq!(df, table.filled_cells - 1);
+        let moved = values.iter().map(|(a, b, y)| (9 - a, (b + 1) % 3, 5.0 + 3.0 * y));
+        let moved = two_way(moved).unwrap();
+        for (own, other) in [
+            (table.first, moved.first),
+            (table.second, moved.second),
+            (table.interaction, moved.interaction),
+        ] {
+            prop_assert!((own.share - other.share).abs() < 1e-9);
+            prop_assert_eq!(own.df, other.df);
+        }
+    }
+
+    #[test]
+    fn divergence_is_symmetric_and_bounded(pairs in prop::collection::vec((0_usize..9, 0_usize..9), 1..12)) {
+        let there = jensen_shannon(pairs.iter().copied());
+        let back = jensen_shannon(pairs.iter().map(|(p, q)| (*q, *p)));
+        prop_assert_eq!(there.is_some(), back.is_some());
+        let Some((there, back)) = there.zip(back) else {
+            return Ok(());
+        };
+        prop_assert!((there - back).abs() < 1e-12);
+        prop_assert!((0.0..=std::f64::consts::LN_2).contains(&there));
+        // H((p + q) / 2) − (H(p) + H(q)) / 2, over counts brought to one total.
+        let (first, second): (Vec<usize>, Vec<usize>) = pairs.iter().copied().unzip();
+        let (n, m) = (first.iter().sum::<usize>(), second.iter().sum::<usize>());
+        let mixed = entropy(pairs.iter().map(|(p, q)| p * m + q * n));
+        let expected = mixed - f64::midpoint(entropy(first), entropy(second));
+        prop_assert!((there - expected).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_counter_keeps_the_entropy_of_what_it_holds(steps in prop::collection::vec((0_u32..5, any::<bool>()), 0..80)) {
+        let mut counter = Counter::default();
+        let mut counts = [0_usize; 5];
+        for (cell, adds) in steps {
+            if adds {
+                counter.add(cell);
+                counts[cell as usize] += 1;
+            } else {
+                counter.remove(cell);
+                counts[cell as usize] = counts[cell as usize].saturating_sub(1);
+            }
+            prop_assert_eq!(counter.total(), counts.iter().sum::<usize>());
+            prop_assert!((counter.entropy() - entropy(counts)).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn independence_does_not_depend_on_the_side(table in prop::collection::vec(prop::array::uniform3(0_usize..20), 2..5)) {
+        let turned: Vec<Vec<usize>> =
+            (0..3).map(|column| table.iter().map(|row| row[column]).collect()).collect();
+        match (independence(&table), independence(&turned)) {
+            (Some(own), Some(other)) => {
+                prop_assert!((own.chi2 - other.chi2).abs() < 1e-9 * (1.0 + own.chi2));
+                prop_assert_eq!((own.n, own.dof), (other.n, other.dof));
+                prop_assert!((0.0..=1.0).contains(&own.v) && (0.0..=1.0).contains(&own.p));
+            }
+            (None, None) => {}
+            other => prop_assert!(false, "{:?}", other),
+        }
+    }
 }
