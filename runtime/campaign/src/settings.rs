@@ -6,6 +6,7 @@
 
 mod healing;
 mod plugins;
+mod portfolio;
 mod read;
 mod researcher;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use serde::{Deserialize, Deserializer};
 
 pub use healing::HealingSettings;
 pub use plugins::{BudgetOption, DiversitySettings, PluginSettings, is_bundled};
+pub use portfolio::{PORTFOLIO, PortfolioCost, PortfolioSettings};
 pub use researcher::{AgentKind, OutputFormat, Price, ResearcherSettings};
 pub use trainer::{TrainerKind, TrainerSettings};
 
@@ -31,9 +33,12 @@ pub struct Settings {
     pub task: Option<TaskSettings>,
     /// `[space]`; not needed where the task's plugin gives the space.
     pub space: Option<SpaceSettings>,
-    /// `[[researcher]]`
+    /// `[[researcher]]`: those that propose.
     #[serde(default)]
     pub researcher: Vec<ResearcherSettings>,
+    /// The `[[researcher]]` of kind `portfolio`, if there is one.
+    #[serde(skip)]
+    pub portfolio: Option<PortfolioSettings>,
     /// `[sweep]`
     #[serde(default)]
     pub sweep: SweepSettings,

@@ -1,5 +1,6 @@
 //! Prints how the policies compare on objectives that cost nothing:
-//! `cargo run --release -p orze-search --example policies -- [experiments] [seeds] [in flight]`.
+//! `cargo run --release -p orze-search --example policies -- [experiments] [seeds] [in flight]
+//! [first seed]`.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
@@ -9,9 +10,12 @@ mod objectives;
 use std::sync::Arc;
 
 use objectives::Surrogate;
+use orze_analytics::regime::{opening_round, regime};
 use orze_campaign::{Configuration, Space};
+use orze_search::compare::Estimate;
 use orze_search::dedup::DedupSettings;
 use orze_search::policy::{Policy, PolicyKind, build};
+use orze_search::portfolio::PortfolioPolicy;
 use orze_search::simulate::{Objective, Trajectory, simulate_policy, summarise};
 use orze_search::tpe::Tpe;
 
@@ -29,9 +33,12 @@ fn main() {
     let experiments = arguments.next().unwrap_or(500);
     let seeds = arguments.next().unwrap_or(30) as u64;
     let in_flight = arguments.next().unwrap_or(1);
+    let first = arguments.next().unwrap_or(0) as u64;
 
     let surrogate = Surrogate::read();
     let tuning = Surrogate::of_hyperparameters();
+    let shipped = Surrogate::of("tuning_surrogate.json");
+    let shipped_tuning: Objective = &|configuration, _| shipped.value(configuration);
     let conditions = Arc::new(Space::parse(objectives::CONDITIONS).unwrap());
     let architecture: Objective = &|configuration, _| surrogate.value(configuration);
     let noisy: Objective = &|configuration, seed| {
@@ -40,9 +47,9 @@ fn main() {
     let odd = Surrogate::of_an_odd_architecture();
     let odd_architecture: Objective = &|configuration, _| odd.value(configuration);
     let basins: Objective = &|configuration, _| objectives::basins(configuration);
-    let drawn: Vec<Surrogate> = (0..seeds).map(Surrogate::drawn).collect();
+    let drawn: Vec<Surrogate> = (first..first + seeds).map(Surrogate::drawn).collect();
     let another: Objective = &|configuration, seed| {
-        let surrogate = &drawn[seed as usize];
+        let surrogate = &drawn[(seed - first) as usize];
         surrogate.value(configuration) - surrogate.greatest()
     };
     let hyperparameters: Objective = &|configuration, _| tuning.value(configuration);
@@ -93,6 +100,13 @@ fn main() {
             None,
         ),
         case(
+            "the same additive, tuning_surrogate.json",
+            objectives::surrogate_space(),
+            shipped_tuning,
+            shipped_tuning,
+            None,
+        ),
+        case(
             "the best has its own rate",
             objectives::surrogate_space(),
             odd_architecture,
@@ -131,10 +145,19 @@ fn main() {
     );
     for case in &cases {
         println!("{}", case.name);
-        for name in ["random", "evolution", "tpe without cells", "tpe"] {
-            let runs: Vec<Trajectory> = (0..seeds)
+        let mut values: Vec<(&str, Vec<f64>)> = Vec::new();
+        for name in [
+            "random",
+            "evolution",
+            "tpe without cells",
+            "tpe",
+            "portfolio",
+        ] {
+            let runs: Vec<Trajectory> = (first..first + seeds)
                 .map(|seed| run(case, name, experiments, in_flight, seed))
                 .collect();
+            let finals = runs.iter().filter_map(|run| run.scores.first().copied()?);
+            values.push((name, finals.collect()));
             let summary = summarise(&case.space, &runs, experiments, case.cell.as_ref());
             let cell = summary.in_cell.map_or_else(String::new, |share| {
                 format!("  best cell {:3.0} %", share * 100.0)
@@ -144,7 +167,36 @@ fn main() {
                 summary.mean, summary.half_width
             );
         }
+        compare(&values);
     }
+}
+
+/// The portfolio against the best of its members, seed by seed.
+fn compare(values: &[(&str, Vec<f64>)]) {
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let [members @ .., (_, portfolio)] = values else {
+        return;
+    };
+    let singles = members
+        .iter()
+        .filter(|(name, _)| *name != "tpe without cells");
+    let best = singles.max_by(|a, b| mean(&a.1).total_cmp(&mean(&b.1)));
+    if let Some((name, best)) = best
+        && let Some(difference) = Estimate::of_difference(portfolio, best)
+    {
+        println!(
+            "  portfolio - {name}: {:+.4}, 95 % from {:+.4} to {:+.4} over {} pairs",
+            difference.mean, difference.low, difference.high, difference.runs
+        );
+    }
+}
+
+fn portfolio(space: &Arc<Space>) -> PortfolioPolicy {
+    let of = Arc::clone(space);
+    PortfolioPolicy::usual(space).with_regime(
+        opening_round(space),
+        Box::new(move |results| regime(&of, results, 0).regime),
+    )
 }
 
 fn run(case: &Case, name: &str, experiments: usize, in_flight: usize, seed: u64) -> Trajectory {
@@ -153,6 +205,7 @@ fn run(case: &Case, name: &str, experiments: usize, in_flight: usize, seed: u64)
         "random" => build(PolicyKind::Random, space),
         "evolution" => build(PolicyKind::Evolution, space),
         "tpe" => build(PolicyKind::Tpe, space),
+        "portfolio" => Box::new(portfolio(&space)),
         _ => Box::new(Tpe::without_cells(space, DedupSettings::default())),
     };
     let mut run = simulate_policy(

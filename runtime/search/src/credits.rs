@@ -41,6 +41,8 @@ impl Settlement {
 
 /// How many batches of the lightest researcher another can be behind and still catch up.
 const CATCH_UP_BATCHES: f64 = 4.0;
+/// The smallest weight of a researcher.
+const SMALLEST_WEIGHT: f64 = 1e-3;
 /// The longest rest is 2 to this power grants of the others.
 const LONGEST_REST: u32 = 6;
 
@@ -84,7 +86,7 @@ impl CreditBook {
             .iter()
             .map(|weight| Account {
                 weight: if weight.is_finite() {
-                    weight.max(1e-3)
+                    weight.max(SMALLEST_WEIGHT)
                 } else {
                     1.0
                 },
@@ -126,6 +128,16 @@ impl CreditBook {
             account.standby = standby;
         }
         self
+    }
+
+    /// Gives a researcher another weight; what it has been granted so far stays counted under the
+    /// weights that it had then.
+    pub fn set_weight(&mut self, researcher: ResearcherIndex, weight: f64) {
+        if let Some(account) = self.accounts.get_mut(researcher.0)
+            && weight.is_finite()
+        {
+            account.weight = weight.max(SMALLEST_WEIGHT);
+        }
     }
 
     /// Grants nothing more to a researcher, and takes back what it holds.

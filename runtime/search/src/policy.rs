@@ -24,6 +24,13 @@ pub trait Policy: Send {
     /// what is in flight. Never blocks; returns fewer only when nothing new is left in the space.
     fn ask(&mut self, n: usize, rng: &mut ChaCha8Rng) -> Vec<Proposal>;
 
+    /// Which of a table's rows to try next, by its place in `rows`, where a table is the whole world
+    /// ([`crate::pool`]); `None` from a policy that only knows how to ask for a point.
+    fn pick(&mut self, rows: &[&Point], rng: &mut ChaCha8Rng) -> Option<usize> {
+        let _ = (rows, rng);
+        None
+    }
+
     /// Learns of an experiment.
     fn tell(&mut self, observation: &Observation);
 }

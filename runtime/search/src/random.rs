@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use orze_campaign::{Point, Priority, Space};
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::dedup::DedupSettings;
@@ -47,6 +48,10 @@ impl Policy for Random {
             .into_iter()
             .map(|point| self.propose(point))
             .collect()
+    }
+
+    fn pick(&mut self, rows: &[&Point], rng: &mut ChaCha8Rng) -> Option<usize> {
+        (!rows.is_empty()).then(|| rng.random_range(0..rows.len()))
     }
 
     fn tell(&mut self, observation: &Observation) {

@@ -15,7 +15,7 @@ use crate::policy::{Observation, Policy, PolicyKind, build};
 pub type Objective<'a> = &'a dyn Fn(&Configuration, u64) -> f64;
 
 /// One run of a policy.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Trajectory {
     /// The objective of each experiment, in order; `None` when it failed.
     pub scores: Vec<Option<f64>>,
@@ -26,6 +26,17 @@ pub struct Trajectory {
 }
 
 impl Trajectory {
+    /// Adds one experiment.
+    pub fn push(&mut self, point: Point, score: Option<f64>) {
+        let best = match (self.best.last().copied().flatten(), score) {
+            (Some(best), Some(score)) => Some(best.max(score)),
+            (best, score) => best.or(score),
+        };
+        self.scores.push(score);
+        self.best.push(best);
+        self.points.push(point);
+    }
+
     /// The best value and its point among the first `n` experiments.
     pub fn best_at(&self, n: usize) -> Option<(f64, &Point)> {
         self.scores
@@ -66,12 +77,7 @@ pub fn simulate_policy(
     seed: u64,
 ) -> Trajectory {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut trajectory = Trajectory {
-        scores: Vec::with_capacity(n),
-        best: Vec::with_capacity(n),
-        points: Vec::with_capacity(n),
-    };
-    let mut best: Option<f64> = None;
+    let mut trajectory = Trajectory::default();
     let mut begun = 0;
     let mut running = VecDeque::new();
     while trajectory.points.len() < n {
@@ -98,13 +104,7 @@ pub fn simulate_policy(
             point: point.clone(),
             objective: score,
         });
-        best = match (best, score) {
-            (Some(best), Some(score)) => Some(best.max(score)),
-            (best, score) => best.or(score),
-        };
-        trajectory.scores.push(score);
-        trajectory.best.push(best);
-        trajectory.points.push(point);
+        trajectory.push(point, score);
     }
     trajectory
 }

@@ -22,6 +22,7 @@ mod effects;
 mod fit;
 mod history;
 mod parzen;
+mod pick;
 
 use std::sync::Arc;
 
@@ -132,27 +133,33 @@ impl Tpe {
                 surprise: self.fit.surprises[place],
             };
         }
+        // At most 64 cells.
+        #[allow(clippy::cast_possible_truncation)]
+        let cells = 0..counts.len() as u16;
         Move::Estimate {
-            cell: self.thompson(&counts, rng),
+            cell: self.thompson(cells, &counts, rng),
             contrast: rng.random_bool(CONTRASTING),
         }
     }
 
     /// The best cell in one draw from what is believed of each. What is in flight counts as
     /// experiments that confirm the belief, so the draws narrow and the rest spreads.
-    fn thompson(&self, counts: &[u32], rng: &mut ChaCha8Rng) -> u16 {
+    fn thompson(
+        &self,
+        cells: impl IntoIterator<Item = u16>,
+        counts: &[u32],
+        rng: &mut ChaCha8Rng,
+    ) -> u16 {
         let mut best = (f64::NEG_INFINITY, 0);
-        for (cell, experiments) in counts.iter().enumerate() {
-            let (mean, error) = self.fit.cell_estimate(cell, &self.cells, *experiments);
+        for cell in cells {
+            let place = usize::from(cell);
+            let (mean, error) = self.fit.cell_estimate(place, &self.cells, counts[place]);
             let value = mean + error * normal(rng);
             if value > best.0 {
                 best = (value, cell);
             }
         }
-        // At most 64 cells.
-        #[allow(clippy::cast_possible_truncation)]
-        let cell = best.1 as u16;
-        cell
+        best.1
     }
 
     fn make(&self, choice: Move, rng: &mut ChaCha8Rng) -> Point {
@@ -321,6 +328,10 @@ impl Policy for Tpe {
 
     fn ask(&mut self, n: usize, rng: &mut ChaCha8Rng) -> Vec<Proposal> {
         (0..n).map_while(|_| self.propose(rng)).collect()
+    }
+
+    fn pick(&mut self, rows: &[&Point], rng: &mut ChaCha8Rng) -> Option<usize> {
+        self.pick_row(rows, rng)
     }
 
     fn tell(&mut self, observation: &Observation) {

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use objectives::Surrogate;
 use orze_campaign::{Configuration, Space};
-use orze_search::PolicyKind;
-use orze_search::simulate::{Objective, Summary, simulate, summarise};
+use orze_search::compare::bests;
+use orze_search::simulate::{Objective, Summary, simulate, simulate_policy, summarise};
+use orze_search::{Estimate, PolicyKind, PortfolioPolicy};
 
 const SEEDS: u64 = 10;
 
@@ -99,6 +100,38 @@ fn the_estimator_is_no_worse_than_random_where_its_assumptions_do_not_hold() {
                 guided.mean > random.mean,
                 "{name}: {kind:?} {guided:?}, random {random:?}"
             );
+        }
+    }
+}
+
+#[test]
+fn a_portfolio_keeps_up_with_the_best_of_its_members_in_both_regimes() {
+    let space = objectives::surrogate_space();
+    let experiments = 300;
+    for file in ["search_surrogate.json", "tuning_surrogate.json"] {
+        let surrogate = Surrogate::of(file);
+        let objective: Objective = &|configuration, _| surrogate.value(configuration);
+        // Not the seeds that its settings were chosen on.
+        let seeds = 1000..1020;
+        let of = Arc::clone(&space);
+        let estimate = move |results: &[_]| orze_analytics::regime::regime(&of, results, 0).regime;
+        let portfolio: Vec<_> = seeds
+            .clone()
+            .map(|seed| {
+                let mut policy =
+                    PortfolioPolicy::usual(&space).with_regime(90, Box::new(estimate.clone()));
+                simulate_policy(&mut policy, &space, objective, experiments, 1, seed)
+            })
+            .collect();
+        for kind in PolicyKind::ALL {
+            let single: Vec<_> = seeds
+                .clone()
+                .map(|seed| simulate(kind, &space, objective, experiments, seed))
+                .collect();
+            let (portfolio, single) = (bests(&portfolio, experiments), bests(&single, experiments));
+            let difference = Estimate::of_difference(&portfolio, &single).unwrap();
+            assert!(difference.high >= 0.0, "{file}: {kind:?} {difference:?}");
+            assert!(difference.mean >= -0.002, "{file}: {kind:?} {difference:?}");
         }
     }
 }

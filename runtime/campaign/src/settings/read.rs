@@ -66,7 +66,8 @@ impl Settings {
             }
             resolve_researcher(base, model, "healing.model")?;
         }
-        self.check()
+        self.check()?;
+        self.take_portfolio()
     }
 
     fn check(&self) -> Result<(), InputError> {

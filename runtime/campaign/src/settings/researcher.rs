@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::portfolio::PortfolioCost;
 use crate::error::InputError;
 
 /// `[[researcher]]`
@@ -13,8 +14,8 @@ pub struct ResearcherSettings {
     /// The name that its experiments carry for good.
     #[serde(default)]
     pub name: String,
-    /// The policy (`random`, `tpe`, `evolution`) or the kind of language model (`anthropic`,
-    /// `gemini`, `openai`, `local`).
+    /// The policy (`random`, `tpe`, `evolution`), the kind of language model (`anthropic`,
+    /// `gemini`, `openai`, `local`), or `portfolio`, which moves the credit of the others.
     pub kind: String,
     /// Its share of the queue, relative to the others.
     #[serde(default = "one")]
@@ -26,6 +27,18 @@ pub struct ResearcherSettings {
     /// out of money.
     #[serde(default)]
     pub standby: bool,
+
+    // Portfolios only.
+    /// The names of the researchers whose credit it moves; by default all but those on standby.
+    pub members: Option<Vec<String>>,
+    /// What gains are paid for with.
+    pub cost: Option<PortfolioCost>,
+    /// Finished ideas that count, the last ones.
+    pub window: Option<usize>,
+    /// The part of an even share that each member keeps, 0 to 1.
+    pub floor: Option<f64>,
+    /// How many times as much a member counts that suits the regime.
+    pub preference: Option<f64>,
 
     // From here on: language models only.
     /// The model, by the provider's name; of a local one, the GGUF file.
@@ -119,6 +132,37 @@ pub enum OutputFormat {
 }
 
 impl ResearcherSettings {
+    /// A search policy of this name and kind, with the defaults of a campaign file.
+    pub fn of(name: &str, kind: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            weight: one(),
+            ideas: four(),
+            standby: false,
+            members: None,
+            cost: None,
+            window: None,
+            floor: None,
+            preference: None,
+            model: None,
+            base_url: None,
+            key_env: None,
+            key_file: None,
+            price: None,
+            budget_usd: None,
+            every_s: None,
+            temperature: None,
+            max_output_tokens: None,
+            max_prompt_tokens: None,
+            output: None,
+            stream: None,
+            timeout_s: None,
+            silence_s: None,
+            prompts: None,
+        }
+    }
+
     /// The kind of its language model; `None` for a search policy.
     pub fn agent(&self) -> Option<AgentKind> {
         let found = AgentKind::NAMES.iter().find(|(name, _)| *name == self.kind);
@@ -147,10 +191,16 @@ impl ResearcherSettings {
     /// Checks what can be checked in one researcher; `llm_usd` is the campaign's budget.
     pub(super) fn check(&self, key: &str, llm_usd: Option<f64>) -> Result<(), InputError> {
         let at = |name: &str| format!("{key}.{name}");
+        self.check_portfolio(key)?;
         let Some(kind) = self.agent() else {
+            let what = if self.is_portfolio() {
+                "moves the credit of others"
+            } else {
+                "is a search policy"
+            };
             return match self.first_agent_key() {
                 Some(name) => Err(InputError::new(format!(
-                    "is for language models, and `{}` is a search policy",
+                    "is for language models, and `{}` {what}",
                     self.kind
                 ))
                 .at_key(at(name))

@@ -120,3 +120,32 @@ fn plugins_are_names_or_files_and_bring_a_space() {
     let empty = refused(&format!("{GOOD}\n[plugins]\nfuel = 0"));
     assert!(empty.contains("plugins.fuel: must be above 0"), "{empty}");
 }
+
+#[test]
+fn a_portfolio_moves_the_credit_of_those_it_names_and_is_no_researcher() {
+    let more = "[[researcher]]\nname = \"t\"\nkind = \"tpe\"\n\
+                [[researcher]]\nname = \"w\"\nkind = \"random\"\nstandby = true\n";
+    let with = |keys: &str| {
+        format!("{GOOD}\n[[researcher]]\nname = \"p\"\nkind = \"portfolio\"\n{keys}\n{more}")
+    };
+    let settings = read(&with("cost = \"seconds\"\nfloor = 0.2")).unwrap();
+    let portfolio = settings.portfolio.unwrap();
+    assert_eq!(settings.researcher.len(), 3);
+    // All but the one on standby, by their places among those that propose.
+    assert_eq!(portfolio.members, [0, 1]);
+    assert_eq!(portfolio.cost, PortfolioCost::Seconds);
+    assert_eq!((portfolio.window, portfolio.floor), (100, 0.2));
+
+    insta::assert_snapshot!(refused(&with("members = [\"scout\", \"tt\"]")), @"c.toml: researcher.1.members: there is no researcher `tt` | did you mean `t`?");
+    insta::assert_snapshot!(refused(&with("members = [\"scout\", \"w\"]")), @"c.toml: researcher.1.members: `w` is on standby: it proposes only while nothing waits |");
+    insta::assert_snapshot!(refused(&with("members = [\"scout\"]")), @"c.toml: researcher.1.members: a portfolio needs two researchers to move credit between | add `[[researcher]]`s that propose, such as `random` and `tpe`");
+    insta::assert_snapshot!(refused(&with("floor = 2")), @"c.toml: researcher.1.floor: must be in 0..=1 |");
+    insta::assert_snapshot!(refused(&with("preference = 0.5")), @"c.toml: researcher.1.preference: must be at least 1 | 1 leaves the regime out of it");
+    insta::assert_snapshot!(refused(&with("window = 3")), @"c.toml: researcher.1.window: must be at least 10 |");
+    insta::assert_snapshot!(refused(&with("cost = \"euros\"")), @"c.toml: researcher.1.cost: `euros` is not allowed | allowed: experiments, seconds");
+    insta::assert_snapshot!(refused(&with("standby = true")), @"c.toml: researcher.1.standby: is for who proposes: a portfolio moves the credit of others |");
+    insta::assert_snapshot!(refused(&with("model = \"m\"")), @"c.toml: researcher.1.model: is for language models, and `portfolio` moves the credit of others | remove it, or set `kind` to one of anthropic, gemini, openai, local");
+    let second = "[[researcher]]\nname = \"q\"\nkind = \"portfolio\"";
+    insta::assert_snapshot!(refused(&format!("{}\n{second}", with(""))), @"c.toml: researcher.4.kind: a campaign has one portfolio at most |");
+    insta::assert_snapshot!(refused(&GOOD.replace("\"random\"", "\"random\"\nfloor = 0.1")), @"c.toml: researcher.0.floor: is for portfolios, and `random` is a researcher of its own | remove it, or add a `[[researcher]]` of kind `portfolio`");
+}

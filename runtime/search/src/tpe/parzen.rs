@@ -33,6 +33,12 @@ impl Parzen {
         Self::new(&kernel.spread(seen))
     }
 
+    /// The logarithm of the ratio to another density, bin by bin.
+    pub(super) fn log_ratio(&self, other: &Self) -> Vec<f64> {
+        let pairs = self.density.iter().zip(&other.density);
+        pairs.map(|(own, other)| (own / other).ln()).collect()
+    }
+
     /// A bin drawn from the density.
     pub(super) fn sample(&self, rng: &mut ChaCha8Rng) -> usize {
         let total: f64 = self.density.iter().sum();

@@ -16,7 +16,11 @@ fn configs() -> std::path::PathBuf {
 
 /// The text of the surrogate's file.
 pub fn surrogate_file() -> serde_json::Value {
-    let file = configs().join("surrogates/search_surrogate.json");
+    closed_form("search_surrogate.json")
+}
+
+fn closed_form(name: &str) -> serde_json::Value {
+    let file = configs().join("surrogates").join(name);
     serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
 }
 
@@ -76,7 +80,12 @@ pub struct Surrogate {
 
 impl Surrogate {
     pub fn read() -> Self {
-        let file = surrogate_file();
+        Self::of("search_surrogate.json")
+    }
+
+    /// The closed form of a file of `configs/surrogates`.
+    pub fn of(name: &str) -> Self {
+        let file = closed_form(name);
         let tables = &file["tables"];
         let cells = tables["A"].as_array().unwrap().iter().map(table).collect();
         let small = tables["SMALL"]
