@@ -18,6 +18,8 @@ pub(crate) struct Document {
 #[derive(Debug, Clone)]
 pub(crate) enum Block {
     Heading(String),
+    /// A heading inside a section.
+    Subheading(String),
     Paragraph(String),
     /// A paragraph that must not be overlooked.
     Warning(String),
@@ -93,8 +95,8 @@ impl Table {
 /// A figure with its caption.
 #[derive(Debug, Clone)]
 pub(crate) struct Figure {
-    /// File name, ending in `.svg`.
-    pub file: String,
+    /// Name of its files, without an ending.
+    pub name: &'static str,
     /// What it shows in a few words, for those who can't see it.
     pub title: String,
     pub caption: String,
@@ -109,6 +111,10 @@ impl Document {
 
     pub fn heading(&mut self, text: &str) {
         self.push(Block::Heading(text.to_owned()));
+    }
+
+    pub fn subheading(&mut self, text: &str) {
+        self.push(Block::Subheading(text.to_owned()));
     }
 
     pub fn paragraph(&mut self, text: impl Into<String>) {

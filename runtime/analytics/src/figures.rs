@@ -3,23 +3,38 @@
 //! Every figure carries its n, labels its axes with units, and tells series apart by shape as
 //! well as by colour.
 
-mod effects;
+mod ablation;
+mod agreement;
+mod convergence;
+mod dynamics;
+mod gain;
 mod heat_map;
+mod innovation;
 mod learning_rate;
+mod over_time;
+mod policies;
 mod researchers;
 mod running_best;
 mod slots;
+mod variance;
 
-pub use effects::effects;
+pub use ablation::ablation;
+pub use agreement::agreement;
+pub use convergence::convergence;
+pub use dynamics::{entropy, shift, specialisation};
+pub use gain::gain;
 pub use heat_map::heat_map;
+pub use innovation::innovation;
 pub use learning_rate::learning_rate;
+pub use policies::{PolicyCurve, policies};
 pub use researchers::researchers;
 pub use running_best::running_best;
 pub use slots::slots;
+pub use variance::variance;
 
 use std::collections::BTreeMap;
 
-use crate::svg::{Marker, Scale, Series, Svg, Type, series, text_width};
+use crate::svg::{Marker, Scale, Series, Stroke, Svg, Type, series, text_width};
 use crate::text::truncate;
 
 /// What every figure says about the campaign.
@@ -96,6 +111,21 @@ fn legend(svg: &mut Svg, x: f64, y: f64, entries: &[(String, Series)]) -> f64 {
         left += wide;
     }
     top + 20.0
+}
+
+/// As [`legend`], for lines.
+fn line_legend(svg: &mut Svg, x: f64, y: f64, entries: &[(String, Stroke)]) -> f64 {
+    let (mut left, mut top) = (x, y);
+    for (label, stroke) in entries {
+        let wide = 56.0 + text_width(label, Type::LABEL.size);
+        if left + wide > Svg::WIDTH - 20.0 && left > x {
+            (left, top) = (x, top + 20.0);
+        }
+        svg.line(left, top - 4.0, left + 32.0, top - 4.0, *stroke);
+        svg.text(left + 40.0, top, label, Type::LABEL);
+        left += wide;
+    }
+    top + 18.0
 }
 
 /// The legend of named series with their n.

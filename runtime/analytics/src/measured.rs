@@ -50,21 +50,27 @@ pub fn ranked(records: &[ExperimentRecord]) -> Vec<Measured<'_>> {
     ranked
 }
 
-/// The dimensions that make an architecture cell: the first two categorical ones of the group
-/// `arch`, such as backbone and encoder. Fewer when the space has fewer.
+/// The dimensions that make an architecture cell: the first two of [`arch_dimensions`], such as
+/// backbone and encoder. Fewer when the space has fewer.
 pub fn cell_dimensions(space: &Space) -> Vec<&Dimension> {
     arch_dimensions(space).into_iter().take(2).collect()
 }
 
-/// All categorical dimensions of the group `arch`.
+/// All categorical dimensions of the group `arch`; those of whole numbers where a space names none,
+/// as that of a surrogate does, whose architectures are indices.
 pub fn arch_dimensions(space: &Space) -> Vec<&Dimension> {
-    space
-        .dimensions
-        .iter()
-        .filter(|dimension| {
-            dimension.group == Group::Arch && matches!(dimension.domain, Domain::Categorical(_))
-        })
-        .collect()
+    let of = |fits: fn(&Domain) -> bool| -> Vec<&Dimension> {
+        let dimensions = space.dimensions.iter();
+        dimensions
+            .filter(|dimension| dimension.group == Group::Arch && fits(&dimension.domain))
+            .collect()
+    };
+    let named = of(|domain| matches!(domain, Domain::Categorical(_)));
+    if named.is_empty() {
+        of(|domain| matches!(domain, Domain::Integer(_)))
+    } else {
+        named
+    }
 }
 
 /// The learning rate, by nature and not by name: the first logarithmic float of the group `train`.

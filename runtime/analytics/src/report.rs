@@ -1,18 +1,22 @@
 //! The report of a campaign: what it learned, in words, tables and figures, at any moment of it.
 
+mod caveats;
+mod paper;
 mod pictures;
+mod sections;
+mod statistics;
 mod summary;
 mod tables;
 
 use std::collections::BTreeMap;
 
-use orze_campaign::{ExperimentRecord, Space, Treatment};
+use orze_campaign::{ExperimentRecord, Space};
 
 use crate::document::{Block, Document};
-use crate::healing::Healing;
+use crate::learned::{Learned, Options};
 use crate::measured::{Measured, is_surrogate, measured};
 use crate::running::{Running, Snapshot};
-use crate::text::{SURROGATE, clean, plain_lines};
+use crate::text::SURROGATE;
 use crate::utilisation::Utilisation;
 
 /// A result to compare the campaign with, measured on the same split.
@@ -50,17 +54,42 @@ pub struct ReportInput<'a> {
     pub slots: u32,
     /// Remarks of the runtime on this campaign, one line each.
     pub runtime_note: Vec<String>,
+    /// What the search is by its opening round, and how a portfolio shares the credit: a sentence.
+    pub search: Option<String>,
+    /// How the statistics are made.
+    pub options: Options,
 }
 
-/// A report in two forms and its figures.
+/// A report in two forms, its figures and its statistics.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// `report.md`; links its figures as `figures/<file>`.
+    /// `report.md`; links its figures as `figures/<name>.svg`.
     pub markdown: String,
     /// `report.html`; one page that needs nothing else.
     pub html: String,
-    /// File name, ending in `.svg`, and content of each figure that has something to show.
-    pub figures: Vec<(String, String)>,
+    /// The figures that have something to show.
+    pub figures: Vec<Picture>,
+    /// All that the records say; `learned.json`.
+    pub learned: Learned,
+}
+
+/// A figure of a report.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Picture {
+    /// Name of its files, without an ending.
+    pub name: &'static str,
+    /// The figure.
+    pub svg: String,
+}
+
+impl Picture {
+    /// The figure as a PNG.
+    ///
+    /// # Errors
+    /// Why it can't be made, in words.
+    pub fn png(&self) -> Result<Vec<u8>, String> {
+        crate::raster::png(&self.svg)
+    }
 }
 
 /// What the parts of a report share.
@@ -68,6 +97,7 @@ struct Findings<'a> {
     input: &'a ReportInput<'a>,
     /// The measurements in the order of finishing.
     results: Vec<Measured<'a>>,
+    learned: Learned,
     snapshot: Snapshot,
     utilisation: Utilisation,
     /// How many results a surrogate gave.
@@ -77,22 +107,32 @@ struct Findings<'a> {
 impl Report {
     /// Writes the report. Works on a campaign in any state, also on one without experiments.
     pub fn new(input: &ReportInput<'_>) -> Self {
+        let learned = Learned::of(input.space, input.records, &input.options);
+        Self::of(input, learned)
+    }
+
+    fn of(input: &ReportInput<'_>, learned: Learned) -> Self {
         let findings = Findings {
             input,
             results: measured(input.records),
+            learned,
             snapshot: Running::of(input.space, input.records).snapshot(),
             utilisation: Utilisation::of(input.records, input.slots),
             surrogates: input.records.iter().filter(|r| is_surrogate(r)).count(),
         };
         let document = findings.document();
         let figures = document.blocks.iter().filter_map(|block| match block {
-            Block::Figure(figure) => Some((figure.file.clone(), figure.svg.clone().ok()?)),
+            Block::Figure(figure) => Some(Picture {
+                name: figure.name,
+                svg: figure.svg.clone().ok()?,
+            }),
             _ => None,
         });
         Self {
             markdown: document.markdown(),
             html: document.html(),
             figures: figures.collect(),
+            learned: findings.learned,
         }
     }
 }
@@ -108,7 +148,10 @@ impl Findings<'_> {
             title: format!("Campaign {}", input.campaign),
             subtitle: format!(
                 "Task {}, trainer {}, ranked by {}. Written {}.",
-                input.task, input.trainer, input.objective_name, input.generated_at
+                input.task.trim_end_matches('.'),
+                input.trainer,
+                input.objective_name,
+                input.generated_at
             ),
             blocks: Vec::new(),
         };
@@ -116,58 +159,28 @@ impl Findings<'_> {
             page.push(Block::Warning(self.surrogate_warning()));
         }
         page.push(Block::Cards(self.cards()));
+        page.heading("What was learned");
         page.paragraph(self.headline());
         page.push(Block::Bullets(self.findings()));
-        page.push(self.running_best());
-        page.heading("Read with care");
+        page.heading("What can't be said yet");
         page.push(Block::Bullets(self.caveats()));
+        self.progress_section(&mut page);
         page.heading("Leaderboard");
         page.table(self.leaderboard(), "No completed experiment yet.");
-        page.heading("Architecture");
-        page.push(self.heat_map());
-        page.push(self.effects());
-        page.heading("Training");
-        page.push(self.learning_rate());
-        page.heading("Researchers");
-        page.push(self.researchers_figure());
-        page.table(self.researchers(), "No experiment has been proposed yet.");
-        page.heading("Slots");
-        page.push(self.slots_figure());
-        page.table(self.slots(), "No slot has started an experiment yet.");
-        page.heading("Failures");
-        page.table(self.failures(), "No experiment has failed for good.");
-        self.healing(&mut page);
-        page.heading("Rejected ideas");
-        page.table(self.rejections(), "No idea was rejected.");
+        self.architecture_section(&mut page);
+        self.components_section(&mut page);
+        self.dynamics_section(&mut page);
+        self.researchers_section(&mut page);
+        self.test_section(&mut page);
+        self.coverage_section(&mut page);
+        self.paper_section(&mut page);
+        self.slots_section(&mut page);
+        self.failures_section(&mut page);
         if !input.runtime_note.is_empty() {
             page.heading("Notes of the runtime");
             page.push(Block::Bullets(input.runtime_note.clone()));
         }
         page
-    }
-
-    /// What became of failed experiments, and every script that a model changed.
-    fn healing(&self, page: &mut Document) {
-        let Some(text) = Healing::of(self.input.records).describe() else {
-            return;
-        };
-        page.heading("Self-healing");
-        page.paragraph(text);
-        page.table(self.treatments(), "Nothing was treated.");
-        for record in self.input.records {
-            for treated in &record.treatments {
-                if let Treatment::Patch { diff } = &treated.treatment {
-                    page.paragraph(format!(
-                        "After attempt {} of {}, {} changed a copy of the script: {}",
-                        treated.attempt,
-                        record.id,
-                        treated.by,
-                        clean(&treated.reason)
-                    ));
-                    page.push(Block::Code(plain_lines(diff)));
-                }
-            }
-        }
     }
 
     fn surrogate_warning(&self) -> String {

@@ -115,6 +115,16 @@ impl Stroke {
         }
     }
 
+    /// The line of the series at an index: as [`series`] tells points apart, by colour and by dash.
+    pub fn of_series(index: usize) -> Self {
+        const DASHES: [&str; 6] = ["", "8 4", "2 3", "9 3 2 3", "14 4", "5 2 1 2 1 2"];
+        Self {
+            paint: Paint::Colour(series(index).colour),
+            width: 2.0,
+            dash: DASHES[index % DASHES.len()],
+        }
+    }
+
     fn attributes(&self) -> String {
         let paint = self.paint.attributes("stroke");
         let dash = match self.dash {
@@ -220,6 +230,19 @@ impl Svg {
         }
     }
 
+    /// A filled area inside a closed line.
+    pub fn area(&mut self, outline: &[(f64, f64)], fill: Paint, opacity: f64) {
+        if outline.len() > 2 {
+            let _ = writeln!(
+                self.body,
+                "<path d=\"{}z\" {} opacity=\"{}\"/>",
+                line_through(outline),
+                fill.attributes("fill"),
+                number(opacity)
+            );
+        }
+    }
+
     /// All points of one series as one element, which keeps ten thousand of them small.
     pub fn markers(&mut self, points: &[(f64, f64)], series: Series, size: f64, opacity: f64) {
         if points.is_empty() {
@@ -280,6 +303,16 @@ impl Svg {
             escape_html(text)
         );
     }
+}
+
+/// Path data of the line through points.
+pub(crate) fn line_through(points: &[(f64, f64)]) -> String {
+    let mut data = String::new();
+    for (index, (x, y)) in points.iter().enumerate() {
+        let step = if index == 0 { 'M' } else { 'L' };
+        let _ = write!(data, "{step}{} {}", number(*x), number(*y));
+    }
+    data
 }
 
 /// Pixels that a text takes, about: the fonts of readers differ.

@@ -1,5 +1,9 @@
 //! Records for tests.
 
+mod learned;
+
+pub(crate) use learned::learned;
+
 use std::collections::BTreeMap;
 
 use orze_campaign::{

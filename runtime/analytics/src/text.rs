@@ -3,6 +3,8 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::statistics::Interval;
+
 /// What stands where a number does not exist.
 pub const ABSENT: &str = "–";
 
@@ -153,6 +155,9 @@ pub fn objective_or_absent(value: Option<f64>) -> String {
 
 /// A setting to three significant digits, such as `8.9e-4` or `2.5`.
 pub fn setting(value: f64) -> String {
+    if !value.is_finite() {
+        return ABSENT.to_owned();
+    }
     let rounded: f64 = format!("{value:.2e}").parse().unwrap_or(value);
     if rounded != 0.0 && !(1e-3..1e5).contains(&rounded.abs()) {
         format!("{rounded:e}")
@@ -171,9 +176,25 @@ pub fn percent(share: f64) -> String {
     }
 }
 
+/// An interval, both ends in the same form: `0.61 to 0.80`, `12 to 40 %`.
+pub fn range(interval: Interval, form: impl Fn(f64) -> String) -> String {
+    let (low, high) = (form(interval.low), form(interval.high));
+    match (low.strip_suffix(" %"), high.ends_with(" %")) {
+        (Some(low), true) => format!("{low} to {high}"),
+        _ => format!("{low} to {high}"),
+    }
+}
+
+/// As [`range`]; [`ABSENT`] where there is none.
+pub fn range_or_absent(interval: Option<Interval>, form: impl Fn(f64) -> String) -> String {
+    interval.map_or_else(|| ABSENT.to_owned(), |interval| range(interval, form))
+}
+
 /// A probability as papers write it.
 pub fn probability(p: f64) -> String {
-    if p < 0.001 {
+    if !p.is_finite() {
+        "p unknown".to_owned()
+    } else if p < 0.001 {
         "p < 0.001".to_owned()
     } else {
         format!("p = {p:.3}")

@@ -25,6 +25,7 @@ pub(super) fn render(document: &Document) -> String {
 fn block(block: &Block) -> String {
     match block {
         Block::Heading(text) => format!("<h2>{}</h2>", escape_html(text)),
+        Block::Subheading(text) => format!("<h3>{}</h3>", escape_html(text)),
         Block::Paragraph(text) => format!("<p>{}</p>", escape_html(text)),
         Block::Warning(text) => format!("<p class=\"warning\">{}</p>", escape_html(text)),
         Block::Code(text) => format!("<pre>{}</pre>", escape_html(text)),
@@ -97,10 +98,14 @@ fn render_figure(figure: &Figure) -> String {
     let caption = escape_html(&figure.caption);
     match &figure.svg {
         Ok(svg) => {
-            format!("<figure>\n{svg}\n<figcaption>{caption}</figcaption>\n</figure>")
+            format!(
+                "<figure>\n<div class=\"picture\">\n{svg}</div>\n<figcaption>{caption}</figcaption>\n</figure>"
+            )
         }
+        // What a figure would show explains nothing where there is none.
         Err(reason) => format!(
-            "<figure><figcaption>{caption} <em>{}</em></figcaption></figure>",
+            "<p><em>{}: {}</em></p>",
+            escape_html(&figure.title),
             escape_html(reason)
         ),
     }

@@ -17,6 +17,7 @@ pub(super) fn render(document: &Document) -> String {
 fn block(block: &Block) -> String {
     match block {
         Block::Heading(text) => format!("## {}", escape_markdown(text)),
+        Block::Subheading(text) => format!("### {}", escape_markdown(text)),
         Block::Paragraph(text) => escape_markdown(text),
         Block::Warning(text) => format!("> **{}**", escape_markdown(text)),
         Block::Code(text) => code(text),
@@ -74,10 +75,14 @@ fn render_figure(figure: &Figure) -> String {
     let caption = escape_markdown(&figure.caption);
     match &figure.svg {
         Ok(_) => format!(
-            "![{}](figures/{})\n\n{caption}",
+            "![{}](figures/{}.svg)\n\n{caption}",
             escape_markdown(&figure.title),
-            figure.file
+            figure.name
         ),
-        Err(reason) => format!("{caption} *{}*", escape_markdown(reason)),
+        Err(reason) => format!(
+            "*{}: {}*",
+            escape_markdown(&figure.title),
+            escape_markdown(reason)
+        ),
     }
 }

@@ -157,7 +157,7 @@ fn axis_names(
 /// The values of a dimension that are drawn.
 struct Axis<'a> {
     dimension: &'a Dimension,
-    choices: &'a [String],
+    choices: Vec<String>,
     /// Values that are no choices, graphs of encoders: the most frequent, with their place.
     graphs: BTreeMap<&'a str, usize>,
     /// How many more there are; they stand together in the last place.
@@ -167,8 +167,9 @@ struct Axis<'a> {
 impl<'a> Axis<'a> {
     fn of(dimension: &'a Dimension, results: &[Measured<'a>]) -> Self {
         let choices = match &dimension.domain {
-            Domain::Categorical(names) => names.as_slice(),
-            _ => &[],
+            Domain::Categorical(names) => names.clone(),
+            Domain::Integer(numbers) => numbers.iter().map(ToString::to_string).collect(),
+            Domain::Float { .. } => Vec::new(),
         };
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for result in results {
@@ -181,21 +182,20 @@ impl<'a> Axis<'a> {
         let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
         counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let shown = counts.iter().take(GRAPHS).enumerate();
+        let graphs = shown.map(|(place, (name, _))| (*name, choices.len() + place));
         Self {
             dimension,
+            graphs: graphs.collect(),
             choices,
-            graphs: shown
-                .map(|(place, (name, _))| (*name, choices.len() + place))
-                .collect(),
             others: counts.len().saturating_sub(GRAPHS),
         }
     }
 
     /// Where a result stands.
     fn place(&self, result: &Measured<'_>) -> Option<usize> {
-        let text = result.record.config.text(&self.dimension.name)?;
-        let choice = self.choices.iter().position(|name| name == text);
-        let graph = || self.graphs.get(text).copied();
+        let value = result.record.config.get(&self.dimension.name)?.to_string();
+        let choice = self.choices.iter().position(|name| *name == value);
+        let graph = || self.graphs.get(value.as_str()).copied();
         let other = || (self.others > 0).then_some(self.choices.len() + GRAPHS);
         choice.or_else(graph).or_else(other)
     }

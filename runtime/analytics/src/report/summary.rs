@@ -1,15 +1,13 @@
-//! The words of the report: key figures, headline, findings, and what to be careful about.
-
-use std::collections::BTreeMap;
-
-use orze_campaign::Status;
+//! What was learned, in plain words: key figures, headline, findings.
 
 use super::Findings;
 use crate::document::Card;
-use crate::effects::{Effect, cell_effect, effects};
+use crate::learned::VarianceShare;
 use crate::measured::{Measured, cell_dimensions};
-use crate::statistics::{entropy, pooled_deviation};
-use crate::text::{ABSENT, clean, count, duration, objective, percent, probability, truncate};
+use crate::text::{
+    ABSENT, clean, count, duration, objective, percent, probability, range, range_or_absent,
+    setting, truncate,
+};
 
 const NOT_ENOUGH: &str = "not enough data";
 
@@ -20,7 +18,7 @@ impl Findings<'_> {
     pub(super) fn cards(&self) -> Vec<Card> {
         let counts = self.snapshot.counts;
         let best = self.snapshot.best.as_ref();
-        let effect = self.architecture();
+        let share = self.architecture();
         let mut cards = vec![
             Card::new(
                 "Experiments finished",
@@ -40,20 +38,21 @@ impl Findings<'_> {
             let gain = best.map(|best| best.objective - baseline.value);
             cards.push(Card::new(
                 "Against the baseline",
-                gain.map_or_else(|| ABSENT.to_owned(), signed),
+                gain.map_or_else(|| ABSENT.to_owned(), Self::signed),
                 format!("{} {}", short(&baseline.label), objective(baseline.value)),
             ));
         }
         cards.push(Card::new(
             "Architecture explains",
-            effect
-                .as_ref()
-                .map_or_else(|| ABSENT.to_owned(), |e| percent(e.analysis.eta_squared)),
-            effect.as_ref().map_or_else(
+            share.map_or_else(|| ABSENT.to_owned(), |share| percent(share.eta2)),
+            share.map_or_else(
                 || NOT_ENOUGH.to_owned(),
-                |e| match e.analysis.is_small() {
-                    true => format!("of the variance; n = {} is too few to trust", e.analysis.n),
-                    false => "of the variance of the objective".to_owned(),
+                |share| match is_small(share) {
+                    true => format!("of the variance; n = {} is too few to trust", share.n),
+                    false => share.eta2_interval.map_or_else(
+                        || "of the variance of the objective".to_owned(),
+                        |interval| format!("of the variance (95 %: {})", range(interval, percent)),
+                    ),
                 },
             ),
         ));
@@ -121,22 +120,31 @@ impl Findings<'_> {
     }
 
     pub(super) fn findings(&self) -> Vec<String> {
-        let results = &self.results;
-        let mut findings = vec![self.architecture_in_words(results)];
-        findings.extend(self.strongest_dimension(results));
+        let search = self.input.search.as_deref().map(clean);
+        let mut findings: Vec<String> = search
+            .map(|search| format!("By its opening round: {search}."))
+            .into_iter()
+            .collect();
+        findings.extend(self.architecture_in_words());
+        findings.extend(self.strongest_dimension());
         findings.extend(self.best_cell());
-        findings.extend(self.coverage());
-        findings.extend(self.against_baseline(results));
+        findings.extend(self.convergence_in_words());
+        findings.extend(self.researchers_in_words());
+        findings.extend(self.test_in_words());
+        findings.extend(self.coverage_in_words());
+        findings.extend(self.against_baseline());
         findings.extend(self.progress());
         findings
     }
 
-    fn architecture(&self) -> Option<Effect> {
-        cell_effect(self.input.space, &self.results)
+    /// The share of the architecture cell.
+    pub(super) fn architecture(&self) -> Option<&VarianceShare> {
+        self.learned.variance.iter().find(|share| share.is_cell)
     }
 
-    fn architecture_in_words(&self, results: &[Measured<'_>]) -> String {
-        let Some(effect) = self.architecture() else {
+    fn architecture_in_words(&self) -> Vec<String> {
+        let Some(share) = self.architecture() else {
+            let results = &self.results;
             let reason = if cell_dimensions(self.input.space).is_empty() {
                 "the space has no architecture dimension"
             } else if results.len() < 2 {
@@ -146,42 +154,49 @@ impl Findings<'_> {
             } else {
                 "it takes at least two architectures, one of them tried twice"
             };
-            return format!("How much of the result is architecture: {NOT_ENOUGH}, {reason}.");
+            return vec![format!(
+                "How much of the result is architecture: {NOT_ENOUGH}, {reason}."
+            )];
         };
-        let analysis = effect.analysis;
-        let test = match (analysis.f, analysis.p) {
+        let test = match (share.f, share.p) {
             (Some(f), Some(p)) => format!(
                 ", F({}, {}) = {f:.1}, {}",
-                analysis.groups - 1,
-                analysis.n - analysis.groups,
+                share.groups - 1,
+                share.n - share.groups,
                 probability(p)
             ),
             _ => String::new(),
         };
-        format!(
+        // A handful of experiments resample to far too narrow an interval.
+        let interval = share.eta2_interval.filter(|_| !is_small(share));
+        let interval = interval.map_or_else(String::new, |interval| {
+            format!(
+                " In the long run, with chance taken off, {} (95 %).",
+                range(interval, percent)
+            )
+        });
+        let share_in_words = format!(
             "Architecture ({}) explains {} of the variance of the objective (η² = {:.2}{test}; {} \
-             in {}). A grouping without any effect would reach {} by chance.",
-            effect.label,
-            percent(analysis.eta_squared),
-            analysis.eta_squared,
-            count(analysis.n, "experiment"),
-            count(analysis.groups, "cell"),
-            percent(analysis.chance_level()),
-        )
+             in {}).{interval} A grouping without any effect would reach {} by chance.",
+            share.factor,
+            percent(share.eta2),
+            share.eta2,
+            count(share.n, "experiment"),
+            count(share.groups, "cell"),
+            percent(share.chance_level),
+        );
+        vec![verdict(share).to_owned(), share_in_words]
     }
 
     /// Only what stands out of chance is named; dimensions of three experiments would.
-    fn strongest_dimension(&self, results: &[Measured<'_>]) -> Option<String> {
-        let all = effects(self.input.space, results);
-        let mut single = all.iter().filter(|effect| !effect.label.contains(" × "));
+    fn strongest_dimension(&self) -> Option<String> {
+        let all = &self.learned.variance;
+        let mut single = all.iter().filter(|share| !share.factor.contains(" × "));
         if single.clone().count() < 2 {
             return None;
         }
-        let stands_out = |effect: &&Effect| effect.analysis.p.is_some_and(|p| p < 0.01);
-        let name = |effect: &Effect| {
-            let share = percent(effect.analysis.eta_squared);
-            format!("{} ({share})", effect.label)
-        };
+        let stands_out = |share: &&VarianceShare| share.p.is_some_and(|p| p < 0.01);
+        let name = |share: &VarianceShare| format!("{} ({})", share.factor, percent(share.eta2));
         let Some(first) = single.find(stands_out) else {
             return Some("No single dimension stands out from chance yet (p ≥ 0.01).".to_owned());
         };
@@ -199,52 +214,96 @@ impl Findings<'_> {
     }
 
     fn best_cell(&self) -> Option<String> {
-        let mut cells: Vec<_> = self.snapshot.cells.iter().collect();
+        let mut cells: Vec<_> = self.learned.cells.iter().collect();
         cells.sort_by(|a, b| b.mean.total_cmp(&a.mean));
         let name = |cell: &[String]| short(&cell.join(" × "));
         let (first, second) = (cells.first()?, cells.get(1)?);
         Some(format!(
             "The best cell by mean is {} ({} over n = {}), ahead of {} ({} over n = {}).",
-            name(&first.cell),
+            name(&first.values),
             objective(first.mean),
-            first.completed,
-            name(&second.cell),
+            first.n,
+            name(&second.values),
             objective(second.mean),
-            second.completed
+            second.n
         ))
     }
 
-    fn coverage(&self) -> Option<String> {
-        let dimensions = cell_dimensions(self.input.space);
-        let possible: usize = dimensions
-            .iter()
-            .filter_map(|axis| axis.domain.choices())
-            .fold(1, usize::saturating_mul);
-        let cells = &self.snapshot.cells;
-        if dimensions.is_empty() || cells.is_empty() {
+    fn convergence_in_words(&self) -> Option<String> {
+        let convergence = self.learned.convergence.as_ref()?;
+        let exponent = convergence.exponent.as_ref()?;
+        if !exponent.identifiable {
+            return Some(
+                "The best so far rises, but the data do not say by which law: the exponent of \
+                 convergence is not identifiable (see below)."
+                    .to_owned(),
+            );
+        }
+        Some(format!(
+            "The best so far follows a − b·N^−c with c = {} (95 %: {}; R² = {}).",
+            setting(exponent.c),
+            range_or_absent(exponent.interval, setting),
+            convergence
+                .power
+                .map_or_else(|| ABSENT.to_owned(), |power| format!("{:.2}", power.r2)),
+        ))
+    }
+
+    fn researchers_in_words(&self) -> Option<String> {
+        let researchers = &self.learned.researchers;
+        let by_gain = |a: &&crate::learned::ResearcherGain, b: &&crate::learned::ResearcherGain| {
+            a.gain.total_cmp(&b.gain)
+        };
+        let first = researchers.iter().max_by(by_gain)?;
+        if researchers.len() < 2 || first.gain <= 0.0 {
             return None;
         }
-        let tried = entropy(cells.iter().map(|cell| cell.completed));
-        let space = self.input.space;
-        let graphs = cells.iter().filter(|cell| space.is_graph_cell(&cell.cell));
-        let graphs = graphs.count();
-        let beyond = if graphs > 0 {
-            format!(" and {graphs} with graphs of their own")
-        } else {
-            String::new()
-        };
-        #[allow(clippy::cast_precision_loss)]
-        let even = (possible.saturating_add(graphs) as f64).ln();
+        let total: f64 = researchers.iter().map(|researcher| researcher.gain).sum();
         Some(format!(
-            "Completed experiments cover {} of {}{beyond}; the entropy over cells is {tried:.2} of at most \
-             {even:.2} nats.",
-            cells.len() - graphs,
-            count(possible, "architecture cell"),
+            "{} raised the best most: by {} in {}, {} of all gain, with {}.",
+            short(&first.researcher),
+            objective(first.gain),
+            count(first.new_bests, "improvement"),
+            percent(first.gain / total),
+            count(first.completed, "completed experiment"),
         ))
     }
 
-    fn against_baseline(&self, results: &[Measured<'_>]) -> Option<String> {
+    fn test_in_words(&self) -> Option<String> {
+        let agreement = self.learned.test.as_ref()?;
+        let within = agreement.within_rho.map_or_else(String::new, |within| {
+            format!("; inside architecture cells {within:.2}")
+        });
+        Some(format!(
+            "What validation ranks high, the test ranks with Spearman's ρ = {:.2} (95 %: {}; n = \
+             {}){within}.",
+            agreement.rho,
+            range_or_absent(agreement.interval, |rho| format!("{rho:.2}")),
+            agreement.n,
+        ))
+    }
+
+    fn coverage_in_words(&self) -> Option<String> {
+        let coverage = &self.learned.coverage;
+        if coverage.n == 0 || coverage.possible_cells == 0 {
+            return None;
+        }
+        let beyond = match coverage.graphs {
+            0 => String::new(),
+            graphs => format!(" and {}", count(graphs, "graph of their own")),
+        };
+        Some(format!(
+            "Finished experiments cover {} of {}{beyond}, and {} of the {} discrete configurations.",
+            coverage.cells,
+            count(coverage.possible_cells, "architecture cell"),
+            percent(coverage.share),
+            coverage.cardinality,
+        ))
+    }
+
+    fn against_baseline(&self) -> Option<String> {
         let baseline = self.input.baseline.as_ref()?;
+        let results = &self.results;
         let better = results
             .iter()
             .filter(|result| result.objective > baseline.value)
@@ -271,105 +330,27 @@ impl Findings<'_> {
             self.snapshot.counts.finished()
         ))
     }
-
-    pub(super) fn caveats(&self) -> Vec<String> {
-        let results = &self.results;
-        let mut caveats = Vec::new();
-        if self.is_surrogate() {
-            caveats.push("Surrogate results are not measurements of any model.".to_owned());
-        }
-        caveats.push(format!(
-            "The best of N on one validation set is optimistic: the winner is also the luckiest of \
-             {}. Confirm it on data that no selection has seen.",
-            count(results.len(), "completed experiment")
-        ));
-        if results.len() < 30 {
-            caveats.push(format!(
-                "With n = {} completed, every mean, share and rank here is rough.",
-                results.len()
-            ));
-        }
-        caveats.push(noise(results));
-        if self.architecture().is_some_and(|e| e.analysis.is_small()) {
-            caveats.push(
-                "The cells hold too few experiments each for the share of architecture to be \
-                 trusted."
-                    .to_owned(),
-            );
-        }
-        if self.snapshot.cells.len() > 1 {
-            caveats.push(
-                "Researchers return to what has worked, so the cells are unequally filled: shares \
-                 of variance describe what was tried, not the space."
-                    .to_owned(),
-            );
-        }
-        caveats.extend(self.ties(results));
-        let retried = self.input.records.iter().filter(|r| r.attempt > 1).count();
-        if retried > 0 {
-            caveats.push(format!(
-                "{} took more than one attempt; the slot figures know only the last one.",
-                count(retried, "experiment")
-            ));
-        }
-        let odd = self
-            .input
-            .records
-            .iter()
-            .filter(|record| record.status == Status::Completed && Measured::of(record).is_none())
-            .count();
-        if odd > 0 {
-            caveats.push(format!(
-                "{} completed without a finite objective and left out.",
-                count(odd, "experiment")
-            ));
-        }
-        caveats
-    }
-
-    /// Results that the objective can't tell apart.
-    fn ties(&self, results: &[Measured<'_>]) -> Option<String> {
-        let best = self.snapshot.best.as_ref()?.objective;
-        let shared = results
-            .iter()
-            .filter(|result| result.objective >= best)
-            .count();
-        (shared > 1).then(|| {
-            format!(
-                "{shared} experiments share the best objective exactly. It can't rank them; a \
-                 saturated validation set may be the reason."
-            )
-        })
-    }
 }
 
-/// How large the noise between equal configurations is.
-fn noise(results: &[Measured<'_>]) -> String {
-    // By seed too: the same run twice says nothing about noise.
-    let mut groups: BTreeMap<[u8; 16], BTreeMap<u64, f64>> = BTreeMap::new();
-    for result in results {
-        let key = result.record.config.fingerprint().0;
-        let seeds = groups.entry(key).or_default();
-        seeds.insert(result.record.seed, result.objective);
-    }
-    let groups: Vec<Vec<f64>> = groups
-        .into_values()
-        .map(|seeds| seeds.into_values().collect())
-        .collect();
-    match pooled_deviation(&groups) {
-        Some((0.0, _)) => {
-            "The same configuration under other seeds gave the same result each time.".to_owned()
+/// Whether there are too few observations in each group, on average, for a share to mean much.
+pub(super) fn is_small(share: &VarianceShare) -> bool {
+    share.n < 30 || share.n < 3 * share.groups
+}
+
+/// Architecture search or hyperparameter tuning: which side of one half the whole interval is on.
+fn verdict(share: &VarianceShare) -> &'static str {
+    match share.eta2_interval {
+        Some(interval) if !is_small(share) && interval.low > 0.5 => {
+            "Architecture search or hyperparameter tuning? Mostly architecture: it explains more \
+             than all else together, also at the lower end of its interval."
         }
-        Some((deviation, freedom)) => format!(
-            "The same configuration under other seeds varies by a standard deviation of {} \
-             ({} of freedom). Differences of less than twice that are not established.",
-            objective(deviation),
-            count(freedom, "degree"),
-        ),
-        None => {
-            "No configuration was repeated under another seed, so the size of the noise is not \
-                 known and small differences in the leaderboard may be nothing but noise."
-                .to_owned()
+        Some(interval) if !is_small(share) && interval.high < 0.5 => {
+            "Architecture search or hyperparameter tuning? Mostly tuning (and noise): architecture \
+             explains less than all else together, also at the upper end of its interval."
+        }
+        _ => {
+            "Architecture search or hyperparameter tuning? That can't be said yet: the interval of \
+             architecture's share is not on one side of one half, or there are too few experiments."
         }
     }
 }
@@ -377,15 +358,6 @@ fn noise(results: &[Measured<'_>]) -> String {
 fn spread(results: &[Measured<'_>]) -> Option<f64> {
     let values = || results.iter().map(|result| result.objective);
     Some(values().reduce(f64::max)? - values().reduce(f64::min)?)
-}
-
-fn signed(difference: f64) -> String {
-    let sign = if difference >= 0.0 { "+" } else { "−" };
-    if difference.is_finite() {
-        format!("{sign}{}", objective(difference.abs()))
-    } else {
-        ABSENT.to_owned()
-    }
 }
 
 fn short(text: &str) -> String {

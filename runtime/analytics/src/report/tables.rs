@@ -82,15 +82,45 @@ impl Findings<'_> {
             Number.column("mean"),
             Number.column("improvements"),
         ]);
-        for (name, figures) in &self.snapshot.researchers {
+        for researcher in &self.learned.researchers {
             table.rows.push(vec![
-                name.clone(),
-                figures.proposed.to_string(),
-                figures.completed().to_string(),
-                figures.failed.to_string(),
-                objective_or_absent(figures.best),
-                objective_or_absent(figures.mean),
-                figures.improvements.to_string(),
+                researcher.researcher.clone(),
+                researcher.n.to_string(),
+                researcher.completed.to_string(),
+                researcher.failed.to_string(),
+                objective_or_absent(researcher.best),
+                objective_or_absent(researcher.mean),
+                researcher.new_bests.to_string(),
+            ]);
+        }
+        table
+    }
+
+    pub(super) fn gains(&self) -> Table {
+        let mut table = Table::new(vec![
+            Text.column("researcher"),
+            Number.column("n completed"),
+            Number.column("gain"),
+            Number.column("best without it"),
+            Number.column("training"),
+            Number.column("gain per slot hour"),
+            Number.column("spent (USD)"),
+            Number.column("gain per USD"),
+        ]);
+        let optional = |value: Option<f64>| value.map_or_else(|| ABSENT.to_owned(), setting);
+        let best = self.snapshot.best.as_ref().map(|best| best.objective);
+        for researcher in &self.learned.researchers {
+            let without = best.zip(researcher.marginal);
+            let spent = researcher.spent_usd;
+            table.rows.push(vec![
+                researcher.researcher.clone(),
+                researcher.completed.to_string(),
+                objective(researcher.gain),
+                objective_or_absent(without.map(|(best, lacks)| best - lacks)),
+                duration(researcher.train_seconds),
+                optional(researcher.gain_per_gpu_hour),
+                spent.map_or_else(|| ABSENT.to_owned(), |usd| format!("{usd:.2}")),
+                optional(researcher.gain_per_usd),
             ]);
         }
         table

@@ -57,6 +57,15 @@ impl Scale {
         self.low
     }
 
+    pub fn high(&self) -> f64 {
+        self.high
+    }
+
+    /// Whether a value lies on the scale.
+    pub fn holds(&self, value: f64) -> bool {
+        (self.low..=self.high).contains(&value)
+    }
+
     /// The place of a value, from 0 to 1; values outside the scale stand at its end.
     pub fn place(&self, value: f64) -> f64 {
         let place = if self.is_log {
@@ -182,6 +191,36 @@ impl Axis {
         }
     }
 
+    /// A logarithmic axis of whole numbers: 1, 2, 5, 10, …, only powers of ten over many decades.
+    pub fn counting_log(highest: f64, label: impl Into<String>) -> Self {
+        let scale = Scale::log(1.0, highest.max(2.0));
+        let decades = scale.high.log10();
+        let steps: &[f64] = if decades > 5.0 {
+            &[1.0]
+        } else {
+            &[1.0, 2.0, 5.0]
+        };
+        let mut ticks = Vec::new();
+        let mut power = 1.0;
+        while power <= scale.high {
+            let values = steps.iter().map(|step| step * power);
+            ticks.extend(
+                values
+                    .filter(|value| scale.holds(*value))
+                    .map(|value| Tick {
+                        place: scale.place(value),
+                        label: format!("{value}"),
+                    }),
+            );
+            power *= 10.0;
+        }
+        Self {
+            scale,
+            label: label.into(),
+            ticks,
+        }
+    }
+
     /// An axis of whole numbers.
     pub fn counting(scale: Scale, label: impl Into<String>, ticks: usize) -> Self {
         let mut axis = Self::new(scale, label, ticks);
@@ -291,6 +330,17 @@ mod tests {
         );
         assert_eq!(labels(Scale::log(3e-5, 2e-2), 5), ["1e-4", "1e-3", "1e-2"]);
         assert_eq!(labels(Scale::log(2e-4, 9e-4), 5), ["2e-4", "5e-4"]);
+    }
+
+    #[test]
+    fn counts_on_a_logarithmic_axis_are_whole() {
+        let labels = |highest| {
+            let ticks = Axis::counting_log(highest, "").ticks;
+            ticks.into_iter().map(|tick| tick.label).collect::<Vec<_>>()
+        };
+        assert_eq!(labels(60.0), ["1", "2", "5", "10", "20", "50"]);
+        assert_eq!(labels(1.0), ["1", "2"]);
+        assert_eq!(labels(1e6).len(), 7);
     }
 
     #[test]
