@@ -118,21 +118,19 @@ impl Actor for Agent {
         let settings = self.settings();
         let model = Model::open(settings)?;
         let reader = Reader::open(&context.settings.campaign.directory)?;
-        let resume = reader.resume()?;
-        let recorded = resume.cycles.get(&settings.name).copied().unwrap_or(0);
+        let ledger = reader.snapshot()?;
+        let recorded = ledger.cycle(&settings.name)?;
         let objective = &context.settings.trainer.objective;
         let rules = &context.plugins.rules;
         let mut history = History::new(Arc::clone(&context.space), objective, rules)
             .with_graph_budget(context.graphs.budget());
-        let last_own = resume
-            .records
-            .iter()
-            .filter(|record| record.researcher == settings.name)
-            .map(|record| record.created_at_ms)
-            .max();
-        for record in resume.records {
+        let mut last_own = None;
+        ledger.each(|record| {
+            if record.researcher == settings.name {
+                last_own = last_own.max(Some(record.created_at_ms));
+            }
             history.learn(record);
-        }
+        })?;
         let mut rejections = reader.last_rejections(&settings.name, 40)?;
         rejections.reverse();
         for row in rejections {
@@ -159,7 +157,7 @@ impl Actor for Agent {
                 watched_since: Instant::now(),
             },
             judged: Vec::new(),
-            seq: resume.seq,
+            seq: ledger.seq(),
             model,
             history,
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orze_analytics::Running;
-use orze_campaign::{ExperimentRecord, Status};
+use orze_campaign::{ExperimentRecord, Status, Treatment};
 use orze_ledger::{News, Reader};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::directory::Name;
 use crate::kept::{Before, Kept};
 use crate::ledger::NewsBatch;
+use crate::regime::RegimeDesk;
 use crate::view::{AgentView, SlotView, View};
 
 /// What the analyst is told.
@@ -44,6 +45,7 @@ pub struct Analyst {
 /// Its state.
 pub struct State {
     running: Running,
+    regime: RegimeDesk,
     slots: Vec<SlotView>,
     agents: BTreeMap<usize, AgentView>,
     rejected: usize,
@@ -72,10 +74,15 @@ impl Actor for Analyst {
         context.enter(Name::Analyst, myself.get_cell());
         let reader = Reader::open(&context.settings.campaign.directory)?;
         let rejected = reader.rejections()?.values().sum();
-        let resume = reader.resume()?;
-        let running = Running::of(&context.space, &resume.records);
-        let is_finished = |record: &&ExperimentRecord| record.status.is_finished();
-        let finished = resume.records.iter().filter(is_finished).count() as u64;
+        let ledger = reader.snapshot()?;
+        let mut running = Running::new(&context.space);
+        let mut regime = RegimeDesk::open(context, &reader)?;
+        ledger.each_by_finish(|record| {
+            running.observe(&record);
+            regime.take_in(&record);
+        })?;
+        regime.observe(context, None);
+        let finished = ledger.finished()?;
         let before = self.kept.before(Before { finished, rejected });
         // What a predecessor was told and the ledger does not hold.
         let last = context.view.borrow().clone();
@@ -86,6 +93,7 @@ impl Actor for Analyst {
         Ok(State {
             best: running.best().map(|best| best.objective),
             running,
+            regime,
             slots,
             agents: agents(context, last.agents),
             rejected: rejected - before.rejected.min(rejected),
@@ -93,7 +101,7 @@ impl Actor for Analyst {
             events: last.events.into(),
             event_count: last.event_count,
             changed: true,
-            seq: resume.seq,
+            seq: ledger.seq(),
         })
     }
 
@@ -160,8 +168,9 @@ fn agents(context: &Context, views: Vec<AgentView>) -> BTreeMap<usize, AgentView
 }
 
 impl Analyst {
-    fn view(&self, state: &State) -> View {
+    fn view(&self, state: &mut State) -> View {
         View {
+            search: state.regime.describe(),
             figures: state.running.snapshot(),
             slots: state.slots.clone(),
             agents: state.agents.values().cloned().collect(),
@@ -195,6 +204,7 @@ impl Analyst {
                 }
                 let text = self.describe(state, record);
                 state.say(text);
+                state.regime.observe(&self.context, Some(record));
             }
             News::Rejected(_) => state.rejected += 1,
             News::Leased(_)
@@ -223,12 +233,22 @@ impl Analyst {
                     record.name, record.researcher
                 )
             }
-            (Status::Queued, _, Some(failure)) => {
-                format!(
-                    "{id} attempt {} failed, tried again: {failure}",
-                    record.attempt
-                )
+            (Status::Diagnosing, _, Some(failure)) => {
+                format!("{id} attempt {} failed: {failure}", record.attempt)
             }
+            (Status::Queued, ..) => match record.treatments.last() {
+                Some(treated) => format!("{id} is tried again: {}", treated.treatment),
+                None => format!("{id} is tried again"),
+            },
+            (Status::Failed, _, Some(failure)) => match record.treatments.last() {
+                Some(treated)
+                    if treated.attempt == record.attempt
+                        && matches!(treated.treatment, Treatment::Reconfigure { .. }) =>
+                {
+                    format!("{id} is given up for {}", treated.treatment)
+                }
+                _ => format!("{id} is given up: {}", failure.kind.name()),
+            },
             (_, _, Some(failure)) => format!("{id} failed: {failure}"),
             (status, _, None) => format!("{id} {}", status.name()),
         }

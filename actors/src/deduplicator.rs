@@ -130,9 +130,16 @@ impl Deduplicator {
     /// Builds the index from the ledger, which has everything that a predecessor wrote.
     fn begin(&self, state: &mut State) -> Result<(), ActorProcessingErr> {
         let context = &self.context;
-        for record in Reader::open(&context.settings.campaign.directory)?.records()? {
-            let point = context.space.encode_open(&record.config)?;
-            state.index.insert(record.id, &record.config, &point);
+        let reader = Reader::open(&context.settings.campaign.directory)?;
+        let mut stranger = None;
+        reader
+            .snapshot()?
+            .each(|record| match context.space.encode_open(&record.config) {
+                Ok(point) => state.index.insert(record.id, &record.config, &point),
+                Err(error) => stranger = Some(error),
+            })?;
+        if let Some(error) = stranger {
+            return Err(error.into());
         }
         state.barrier = None;
         for cycle in std::mem::take(&mut state.deferred) {

@@ -51,13 +51,14 @@ impl Actor for DiversityHost {
     ) -> Result<State, ActorProcessingErr> {
         let context = &self.context;
         context.enter(Name::DiversityHost, myself.get_cell());
-        let resume = Reader::open(&context.settings.campaign.directory)?.resume()?;
+        let reader = Reader::open(&context.settings.campaign.directory)?;
+        let ledger = reader.snapshot()?;
         let mut past = Past::default();
-        resume.records.iter().for_each(|record| past.learn(record));
+        ledger.each(|record| past.learn(&record))?;
         Ok(State {
             instance: None,
             past,
-            seq: resume.seq,
+            seq: ledger.seq(),
             streak: FaultStreak::default(),
         })
     }

@@ -1,18 +1,20 @@
 //! Intake: validates proposals, adds sweeps, and grants the credits that researchers spend.
 
+mod balance;
 mod pause;
 mod reasons;
 mod standings;
+mod sweeps;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use orze_campaign::{
-    ExperimentId, ExperimentRecord, Idea, Origin, Point, Priority, RejectedIdea, Status,
+    ExperimentId, ExperimentRecord, Idea, Origin, Point, Regime, RejectedIdea, Status,
 };
 use orze_ledger::{Entry, NewExperiment, News, Reader, Rejection, RejectionKind};
 use orze_plugins::Finished;
-use orze_search::{CreditBook, ResearcherIndex, Settlement, SweepVariant, Sweeper};
+use orze_search::{Balance, CreditBook, ResearcherIndex, Settlement, Sweeper};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::campaign::CampaignMessage;
@@ -72,6 +74,8 @@ pub enum IntakeMessage {
     },
     /// A stage after the intake was restarted: what was on its way is gone.
     PipelineLost,
+    /// The regime of the campaign has been estimated, for its portfolio.
+    Regime(Regime),
     /// Grant what there is room for.
     Begin,
     /// Grant nothing more: the campaign is ending.
@@ -96,6 +100,8 @@ pub struct State {
     /// The base whose variants the task's plugin is making.
     asked: Option<Finished>,
     refusals: Refusals,
+    /// Moves the weights of the credits, where the campaign has a portfolio.
+    balance: Option<Balance>,
     seq: i64,
     open: bool,
     /// When a pause that has begun is over.
@@ -115,7 +121,8 @@ impl Actor for Intake {
         let context = &self.context;
         context.enter(Name::Intake, myself.get_cell());
         let settings = &context.settings;
-        let resume = Reader::open(&settings.campaign.directory)?.resume()?;
+        let reader = Reader::open(&settings.campaign.directory)?;
+        let ledger = reader.snapshot()?;
         let weights: Vec<f64> = settings.researcher.iter().map(|r| r.weight).collect();
         let batches: Vec<usize> = settings.researcher.iter().map(|r| r.ideas).collect();
         let standby: Vec<bool> = settings.researcher.iter().map(|r| r.standby).collect();
@@ -134,20 +141,22 @@ impl Actor for Intake {
             sweeps_on_their_way: 0,
             asked: None,
             refusals: Refusals::default(),
-            seq: resume.seq,
+            balance: Balance::of(settings),
+            seq: ledger.seq(),
             open: true,
             wake: self.kept.breaker().pause_left(context.elapsed()),
         };
-        for record in &resume.records {
-            state.standings.stands(record);
+        ledger.each(|record| {
+            state.standings.stands(&record);
             state.refusals.admitted();
             if let (Origin::Sweep, Some(parent)) = (record.kind, record.parent) {
                 state.sweeper.restore(parent);
             }
             if record.status.is_finished() {
-                self.learn(&mut state, record);
+                self.learn(&mut state, &record);
             }
-        }
+        })?;
+        self.rebuild_balance(&mut state, &ledger)?;
         Ok(state)
     }
 
@@ -193,6 +202,7 @@ impl Actor for Intake {
                     state.sweeper.supply(parent, own);
                 }
             }
+            IntakeMessage::Regime(regime) => Self::regime(state, regime),
             IntakeMessage::Begin => {}
             IntakeMessage::Close => state.open = false,
         }
@@ -236,6 +246,7 @@ impl Intake {
                 if let Some(record) = news.finished() {
                     self.learn(state, record);
                     self.watch(state, record);
+                    Self::rebalance(state, record);
                     state.credits.news();
                 }
             }
@@ -407,87 +418,6 @@ impl Intake {
                 .why_nobody_proposes(state.credits.all_retired());
             let message = CampaignMessage::Stop(why);
             self.context.directory.send(Name::Campaign, message);
-        }
-    }
-
-    fn sweep(&self, state: &mut State, budget_left: usize) {
-        let capacity = self.context.queue_capacity.min(budget_left);
-        let taken =
-            state.standings.queued + state.sweeps_on_their_way + state.credits.outstanding();
-        #[allow(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss
-        )]
-        let share = (self.context.queue_capacity as f64 * self.context.settings.sweep.max_share)
-            .ceil() as usize;
-        let sweeps = state.standings.sweeps_queued + state.sweeps_on_their_way;
-        let room = capacity
-            .saturating_sub(taken)
-            .min(share.saturating_sub(sweeps));
-        if room == 0 {
-            return;
-        }
-        let variants = if self.context.plugins.task.is_some() {
-            self.ask_for_sweep(state, room);
-            state.sweeper.ready(room)
-        } else {
-            state.sweeper.next(room)
-        };
-        if variants.is_empty() {
-            return;
-        }
-        state.sweeps_on_their_way += variants.len();
-        let proposals = Proposals {
-            candidates: variants
-                .into_iter()
-                .map(|variant| self.candidate(state, variant))
-                .collect(),
-            ..Proposals::default()
-        };
-        proposals.begin(&self.context);
-    }
-
-    /// Lets the task's plugin make the variants of the base that is due.
-    fn ask_for_sweep(&self, state: &mut State, room: usize) {
-        if state.asked.is_some() {
-            return;
-        }
-        let Some(base) = state.sweeper.take_base(room) else {
-            return;
-        };
-        let base = Finished {
-            id: base.id,
-            researcher: self.author(state, base.id).to_string(),
-            configuration: self.context.space.decode(&base.point),
-            objective: Some(base.objective),
-        };
-        state.asked = Some(base.clone());
-        let message = TaskHostMessage::Sweep(base);
-        self.context.directory.send(Name::TaskHost, message);
-    }
-
-    fn author(&self, state: &State, experiment: ExperimentId) -> Arc<str> {
-        let known = state.standings.experiments.get(&experiment);
-        known.map_or_else(|| "sweep".into(), |base| Arc::clone(&base.researcher))
-    }
-
-    /// A sweep's variant; it belongs to the author of its base.
-    fn candidate(&self, state: &State, variant: SweepVariant) -> Candidate {
-        let author = self.author(state, variant.parent);
-        let configuration = self.context.space.decode(&variant.point);
-        // The fingerprint makes the key: the same variant of the same base is admitted once.
-        let origin_key = format!("sweep:{}/{}", variant.parent, configuration.fingerprint());
-        let idea = Idea {
-            name: variant.name,
-            configuration,
-            priority: Priority::Normal,
-            rationale: Some(variant.rationale),
-            graph: None,
-        };
-        Candidate {
-            experiment: self.experiment(origin_key, &author, Some(variant.parent), idea),
-            point: variant.point,
         }
     }
 }

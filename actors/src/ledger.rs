@@ -186,7 +186,7 @@ impl LedgerWriter {
                 if error.is_damage() || (!error.is_of_disk() && now - since > PATIENCE) {
                     let file = state.ledger.file().display();
                     let why = format!(
-                        "{file} can't be written: {error} (`orze-runtime ledger check` says more)"
+                        "{file} can't be written: {error} (`orze-runtime ledger check` says more, `ledger repair` mends it)"
                     );
                     let directory = &self.context.directory;
                     directory.send(Name::Campaign, CampaignMessage::Fatal(why));

@@ -14,7 +14,7 @@
 //! | [`scheduler`] | queue and leases are rebuilt; nothing is leased before every slot has said where it stands |
 //! | [`diagnoser`] | reads the open cases from the ledger; a diagnosis written twice counts once |
 //! | [`slot`] | its process group is killed and its end confirmed, its lease handed back, a fresh worker started; quarantined after repeated faults |
-//! | [`analyst`] | recomputed |
+//! | [`analyst`] | recomputed, with the [`regime`]; the note of a regime is written once |
 //!
 //! An actor that fails faster than [`restart`] allows is not started again: a slot is taken out, and
 //! without any other actor the run ends, names it, and can be resumed. [`shutdown`] waits for no part that
@@ -47,6 +47,7 @@ pub mod past;
 pub mod pipeline;
 pub mod plugins;
 pub mod process;
+pub mod regime;
 pub mod researcher;
 pub mod restart;
 pub mod scheduler;

@@ -101,19 +101,16 @@ impl Actor for Researcher {
         context.enter(Name::Researcher(self.index), myself.get_cell());
         let settings = &context.settings.researcher[self.index];
         let kind: PolicyKind = settings.kind.parse()?;
-        let resume = Reader::open(&context.settings.campaign.directory)?.resume()?;
-        let recorded = resume.cycles.get(&settings.name).copied().unwrap_or(0);
+        let reader = Reader::open(&context.settings.campaign.directory)?;
+        let ledger = reader.snapshot()?;
+        let recorded = ledger.cycle(&settings.name)?;
         let mut state = State {
             policy: build_with(kind, Arc::clone(&context.space), context.settings.dedup),
             cycle: self.kept.cycle(self.index, recorded),
-            seq: resume.seq,
+            seq: ledger.seq(),
         };
         // In the order in which they finished, as the policy saw them the first time.
-        let mut records = resume.records;
-        records.sort_by_key(|record| (record.finished_at_ms.unwrap_or(i64::MAX), record.id));
-        for record in &records {
-            self.tell(&mut state, record);
-        }
+        ledger.each_by_finish(|record| self.tell(&mut state, &record))?;
         Ok(state)
     }
 

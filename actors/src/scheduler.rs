@@ -74,7 +74,9 @@ impl Actor for Scheduler {
     ) -> Result<State, ActorProcessingErr> {
         let context = &self.context;
         context.enter(Name::Scheduler, myself.get_cell());
-        let resume = Reader::open(&context.settings.campaign.directory)?.resume()?;
+        let reader = Reader::open(&context.settings.campaign.directory)?;
+        let ledger = reader.snapshot()?;
+        let fences = ledger.fences()?;
         let slots = u32::try_from(context.slots.len())?;
         let mut state = State {
             queue: FairQueue::new(),
@@ -82,26 +84,24 @@ impl Actor for Scheduler {
             leases: LeaseBook::new(slots),
             diagnosing: HashSet::new(),
             ready: VecDeque::new(),
-            finished: 0,
+            finished: ledger.finished()?,
             outbox: Outbox::new(Name::Scheduler, context),
-            seq: resume.seq,
+            seq: ledger.seq(),
             draining: false,
             held: false,
         };
-        for record in resume.records {
-            match record.status {
-                Status::Queued => state.wait(record),
-                Status::Running => {
-                    // Its slot may still be at work in this run.
-                    let fence = resume.fences.get(&record.id).copied().unwrap_or(0);
-                    let lease = lease_of(&record, fence);
-                    state.open.insert(record.id, record);
-                    self.adopt(&mut state, lease);
-                }
-                Status::Diagnosing => state.diagnose(record),
-                Status::Completed | Status::Failed => state.finished += 1,
+        ledger.each_open(|record| match record.status {
+            Status::Queued => state.wait(record),
+            Status::Running => {
+                // Its slot may still be at work in this run.
+                let fence = fences.get(&record.id).copied().unwrap_or(0);
+                let lease = lease_of(&record, fence);
+                state.open.insert(record.id, record);
+                self.adopt(&mut state, lease);
             }
-        }
+            Status::Diagnosing => state.diagnose(record),
+            Status::Completed | Status::Failed => {}
+        })?;
         for slot in 0..slots {
             let slot = Name::Slot(slot);
             context.directory.send(slot, SlotMessage::WhereDoYouStand);

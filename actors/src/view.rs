@@ -12,6 +12,8 @@ use crate::health::Pauses;
 pub struct View {
     /// The figures.
     pub figures: Snapshot,
+    /// What the search is, in a line: its regime, and how a portfolio shares the credit.
+    pub search: Option<String>,
     /// The slots, by number.
     pub slots: Vec<SlotView>,
     /// The language models among the researchers.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{self, File};
 
 use orze_tests::{Campaign, root, run, stderr, stdout};
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -53,7 +53,7 @@ fn the_quickstart_trains_on_real_data_and_reports() {
             assert!(attempt.join(file).is_file(), "{file} is missing");
         }
     }
-    let html = std::fs::read_to_string(directory.join("report/report.html")).unwrap();
+    let html = fs::read_to_string(directory.join("report/report.html")).unwrap();
     assert!(html.contains("<svg"), "the report has no figure");
     assert!(directory.join("report/figures/running_best.svg").is_file());
     assert!(directory.join("report/report.md").is_file());
@@ -119,6 +119,19 @@ fn exports_agree_in_all_formats() {
         headers.len()
     );
 
+    // Every column is explained, also without a campaign at hand.
+    let schema = stdout(&run(&["export", "--schema"]));
+    for name in &headers {
+        let family = ["config.", "metric."]
+            .into_iter()
+            .find(|family| name.starts_with(family));
+        let entry = match family {
+            Some(family) => format!("| `{family}<"),
+            None => format!("| `{name}` |"),
+        };
+        assert!(schema.contains(&entry), "{name} is not in the schema");
+    }
+
     let refused = campaign.command(&["export", "--format", "parquet"]);
     assert_eq!(refused.status.code(), Some(2));
 }
@@ -135,7 +148,30 @@ fn status_and_report_read_beside_a_running_campaign() {
     let report = campaign.command(&["report"]);
     assert!(report.status.success(), "{}", stderr(&report));
     assert!(stdout(&report).contains("surrogate"), "{}", stdout(&report));
+    let quick = campaign.command(&["report", "--quick"]);
+    assert!(quick.status.success(), "{}", stderr(&quick));
     assert!(running.wait().success());
+    let place = campaign.folder().join("report");
+    let learned: Value =
+        serde_json::from_slice(&fs::read(place.join("learned.json")).unwrap()).unwrap();
+    assert_eq!(
+        learned["n"], 40,
+        "the end of the run writes the report anew"
+    );
+    let markdown = fs::read_to_string(place.join("report.md")).unwrap();
+    let figures: Vec<&str> = markdown
+        .split("](figures/")
+        .skip(1)
+        .map(|rest| rest.split_once(".svg)").unwrap().0)
+        .collect();
+    assert!(figures.len() >= 6, "{figures:?}");
+    for figure in figures {
+        let file = |ending: &str| {
+            fs::read(place.join("figures").join(format!("{figure}.{ending}"))).unwrap()
+        };
+        assert!(file("svg").starts_with(b"<svg"), "{figure}");
+        assert!(file("png").starts_with(b"\x89PNG"), "{figure}");
+    }
     let text = stdout(&campaign.command(&["status"]));
     assert!(text.contains("40 completed"), "{text}");
     assert!(text.contains("not running"), "{text}");
@@ -173,7 +209,7 @@ fn researchers_share_the_campaign_and_sweeps_name_their_base() {
 #[test]
 fn a_small_space_ends_when_it_is_used_up() {
     let folder = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
     write(
         "space.yaml",
         "space: tiny\ndimensions:\n  a: {group: arch, choices: [x, y]}\n  b: {group: train, choices: [1, 2, 3]}\n",
@@ -253,14 +289,14 @@ fn features_of_ones_own_are_imported_and_a_campaign_trains_on_them() {
             if clip % 3 == 0 { wave + 1.0 } else { wave }
         })
         .collect();
-    std::fs::write(path("ours.npy"), npy(&[clips, frames, dim], &values)).unwrap();
+    fs::write(path("ours.npy"), npy(&[clips, frames, dim], &values)).unwrap();
     let mut labels = "id,label,split,group\n".to_owned();
     for clip in 0..clips {
         let label = if clip % 3 == 0 { "crash" } else { "calm" };
         let split = ["train", "validation", "test"][clip * 3 / clips];
         labels.push_str(&format!("clip{clip},{label},{split},driver-{split}\n"));
     }
-    std::fs::write(path("labels.csv"), labels).unwrap();
+    fs::write(path("labels.csv"), labels).unwrap();
     let features = format!("ours={}", path("ours.npy"));
     let (pack, table) = (path("pack"), path("labels.csv"));
     let import = [
@@ -282,9 +318,9 @@ fn features_of_ones_own_are_imported_and_a_campaign_trains_on_them() {
     let again = run(&import);
     assert_eq!(again.status.code(), Some(2), "a pack was overwritten");
 
-    let space = std::fs::read_to_string(root().join("configs/spaces/shoulder.yaml")).unwrap();
+    let space = fs::read_to_string(root().join("configs/spaces/shoulder.yaml")).unwrap();
     let all = "raw, spectra, motion, relu_lift_8, relu_lift_24";
-    std::fs::write(path("space.yaml"), space.replace(all, "ours")).unwrap();
+    fs::write(path("space.yaml"), space.replace(all, "ours")).unwrap();
     let campaign = r#"
 [campaign]
 name = "ours"
@@ -298,7 +334,7 @@ file = "space.yaml"
 name = "scout"
 kind = "random"
 "#;
-    std::fs::write(path("c.toml"), campaign).unwrap();
+    fs::write(path("c.toml"), campaign).unwrap();
     let output = run(&["--config", &path("c.toml"), "--progress", "none"]);
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(

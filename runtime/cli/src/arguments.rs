@@ -71,10 +71,10 @@ pub enum Command {
     /// Show where the campaign stands; works beside a running one
     Status(StatusOptions),
     /// Write the report from what is known now; works beside a running campaign
-    Report,
+    Report(ReportOptions),
     /// Write one record for each experiment
     Export(ExportOptions),
-    /// Compare search policies on the campaign's surrogate, without slots or ledger
+    /// Compare search policies on a table of results or a surrogate, without slots or ledger
     Simulate(SimulateOptions),
     /// Measure what the runtime itself costs an experiment on this machine
     Bench(BenchOptions),
@@ -141,6 +141,14 @@ pub struct StatusOptions {
     pub json: bool,
 }
 
+/// Options of `report`.
+#[derive(Debug, Args)]
+pub struct ReportOptions {
+    /// Resample nothing: no bootstrap intervals and no permutations, for a look at a large campaign
+    #[arg(long)]
+    pub quick: bool,
+}
+
 /// Options of `export`.
 #[derive(Debug, Args)]
 pub struct ExportOptions {
@@ -150,6 +158,9 @@ pub struct ExportOptions {
     /// The file to write; standard output without it (not for Parquet)
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Write what every field means, as Markdown, instead of the experiments; needs no campaign
+    #[arg(long, conflicts_with = "format")]
+    pub schema: bool,
 }
 
 /// The formats of `export`.
@@ -165,16 +176,92 @@ pub enum ExportFormat {
 
 /// Options of `simulate`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    orze-runtime simulate --config configs/surrogate.toml\n      \
+        which policy is best where any configuration may be tried\n  \
+    orze-runtime simulate --config mine.toml --pool campaign --policies random,tpe,replay,oracle\n      \
+        how fast policies find what your campaign has found, drawing from its own results\n  \
+    orze-runtime simulate --config mine.toml --pool results.jsonl --out comparison\n      \
+        the same on a table as `export` writes it, with curves as CSV and SVG\n  \
+    orze-runtime simulate --config mine.toml --train --experiments 100 --policies random,tpe,replay --out fresh\n      \
+        what policies find by themselves, trained, beside what your campaign found\n\n\
+    Policies: random, tpe, evolution; portfolio (these three, credit moving to who gains most); \
+    replay (a recorded campaign, in its order); oracle (the best first, what none can beat).")]
 pub struct SimulateOptions {
     /// The policies to compare
-    #[arg(long, value_delimiter = ',', default_value = "random,tpe,evolution")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "random,tpe,evolution,portfolio"
+    )]
     pub policies: Vec<String>,
+    /// Draw from a table of results instead of the surrogate: `campaign`, its own, or FILE (.jsonl,
+    /// .csv)
+    #[arg(
+        long,
+        value_name = "SOURCE",
+        long_help = "Draw from a table of results instead of the surrogate: `campaign`, for the \
+            campaign's own, or a file as `export` writes it (.jsonl, .csv: a column `objective`, \
+            the configuration in `config.…` or in all other columns). Each row is drawn once. \
+            A policy that can only ask for a point gets the nearest row; how often is said \
+            below the table."
+    )]
+    pub pool: Option<String>,
+    /// What `replay` repeats on a surrogate: `campaign`, or FILE (.jsonl, .csv)
+    #[arg(long, value_name = "SOURCE")]
+    pub replay: Option<String>,
+    /// The order of a recorded campaign
+    #[arg(long, value_enum, default_value_t = Order::Finished)]
+    pub order: Order,
     /// Experiments a run
     #[arg(long, default_value_t = 500)]
     pub experiments: usize,
-    /// Runs of each policy, each under its own seed
-    #[arg(long, default_value_t = 30)]
-    pub seeds: u64,
+    /// Runs of each policy, each under its own seed [default: 30, or 3 with `--train`]
+    #[arg(long)]
+    pub seeds: Option<u64>,
+    /// Generate and train from scratch: each run is a campaign of its own on the real trainer
+    #[arg(
+        long,
+        conflicts_with = "pool",
+        long_help = "Generate and train from scratch: each run is a campaign of its own, with that \
+            one policy, on the campaign's real trainer and slots. It takes as long as so many \
+            campaigns, is kept in `--out`, and goes on where it was stopped."
+    )]
+    pub train: bool,
+    /// How the comparison is printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// A folder to write the comparison and its curves into, as JSON, CSV and SVG
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// The order of a recorded campaign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Order {
+    /// As experiments finished: what the campaign knew when
+    Finished,
+    /// As they were proposed
+    Proposed,
+}
+
+impl Order {
+    /// The column of a table that gives it.
+    pub fn column(self) -> &'static str {
+        match self {
+            Self::Finished => "finished_at",
+            Self::Proposed => "created_at",
+        }
+    }
+}
+
+/// How something is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A table, for people
+    Text,
+    /// JSON, for programs
+    Json,
 }
 
 /// Options of `bench`.

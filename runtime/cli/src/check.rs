@@ -86,6 +86,18 @@ pub fn command(arguments: &Arguments) -> anyhow::Result<Done> {
             }
         );
     }
+    if let Some(portfolio) = &settings.portfolio {
+        let members: Vec<&str> = portfolio
+            .members
+            .iter()
+            .map(|index| settings.researcher[*index].name.as_str())
+            .collect();
+        println!(
+            "portfolio  {} moves credit between {}",
+            portfolio.name,
+            members.join(", ")
+        );
+    }
     let devices: Vec<&str> = prepared
         .slots
         .iter()

@@ -139,6 +139,9 @@ pub async fn show(screen: Screen, mut view: watch::Receiver<View>, goal: Goal, s
                     summary(&now, &goal, began, space),
                     paused(&now)
                 ));
+                if let Some(search) = &now.search {
+                    screen.line(&format!("  {search}"));
+                }
                 for agent in &now.agents {
                     screen.line(&format!("  {}: {}", agent.name, agent.describe(now_ms())));
                 }
@@ -157,6 +160,7 @@ pub async fn show(screen: Screen, mut view: watch::Receiver<View>, goal: Goal, s
 struct Painter {
     overall: ProgressBar,
     best: ProgressBar,
+    search: ProgressBar,
     agents: Vec<ProgressBar>,
     slots: Vec<ProgressBar>,
 }
@@ -174,6 +178,8 @@ impl Painter {
         overall.set_prefix(goal.campaign.clone());
         let best = bars.add(ProgressBar::new_spinner());
         best.set_style(line("  {wide_msg}"));
+        let search = bars.add(ProgressBar::new_spinner());
+        search.set_style(line("  {wide_msg}"));
         let agents = (0..goal.agents)
             .map(|_| {
                 let bar = bars.add(ProgressBar::new_spinner());
@@ -194,6 +200,7 @@ impl Painter {
         Self {
             overall,
             best,
+            search,
             agents,
             slots,
         }
@@ -210,6 +217,8 @@ impl Painter {
             paused(view)
         ));
         self.best.set_message(best(view, goal, space));
+        self.search
+            .set_message(view.search.clone().unwrap_or_default());
         for (agent, bar) in view.agents.iter().zip(&self.agents) {
             bar.set_prefix(agent.name.clone());
             bar.set_message(agent.describe(now_ms()));
@@ -252,7 +261,10 @@ impl Painter {
     }
 
     fn clear(self) {
-        let above = self.agents.iter().chain([&self.best, &self.overall]);
+        let above = self
+            .agents
+            .iter()
+            .chain([&self.search, &self.best, &self.overall]);
         for bar in self.slots.iter().chain(above) {
             bar.finish_and_clear();
         }

@@ -10,6 +10,7 @@ mod data;
 mod export;
 mod ledger;
 mod live;
+mod memory;
 mod outcome;
 mod plugin;
 mod prepare;
@@ -29,11 +30,14 @@ use crate::arguments::{Arguments, Command};
 fn main() -> ExitCode {
     outcome::end_quietly_when_nobody_reads();
     let arguments = Arguments::parse();
+    if !matches!(arguments.command, Some(Command::Worker)) {
+        memory::share_one_arena();
+    }
     let result = match &arguments.command {
         None => run::command(&arguments),
         Some(Command::Check) => check::command(&arguments),
         Some(Command::Status(options)) => status::command(&arguments, options),
-        Some(Command::Report) => report::command(&arguments),
+        Some(Command::Report(options)) => report::command(&arguments, options),
         Some(Command::Export(options)) => export::command(&arguments, options),
         Some(Command::Simulate(options)) => simulate::command(&arguments, options),
         Some(Command::Bench(options)) => bench::command(options),

@@ -8,7 +8,7 @@ use orze_actors::devices::{self, Machine, SlotPlan};
 use orze_actors::equipment::{Equipment, equip};
 use orze_campaign::chaos::Chaos;
 use orze_campaign::protocol::TrainerSpec;
-use orze_campaign::settings::{AgentKind, Auto, ResearcherSettings, TrainerKind};
+use orze_campaign::settings::{AgentKind, Auto, PORTFOLIO, ResearcherSettings, TrainerKind};
 use orze_campaign::{InputError, Settings, Space};
 use orze_ledger::{Identity, LedgerSettings};
 use orze_search::PolicyKind;
@@ -212,7 +212,7 @@ fn verify_researcher(
     let agents = AgentKind::NAMES.map(|(name, _)| name);
     Err(
         at(InputError::new(format!("`{kind}` is no kind of researcher")).at_key("kind"))
-            .hint_nearest(kind, names.into_iter().chain(agents)),
+            .hint_nearest(kind, names.into_iter().chain(agents).chain([PORTFOLIO])),
     )
 }
 

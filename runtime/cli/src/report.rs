@@ -1,15 +1,18 @@
 //! `orze-runtime report`, and the end of a run: the report's folder and the leaderboard.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
+use orze_actors::regime::describe_records;
+use orze_analytics::learned::Options;
 use orze_analytics::{Baseline, Healing, Report, ReportInput, leaderboard};
 use orze_campaign::{ExperimentRecord, InputError, Status};
-use orze_ledger::Reader;
+use orze_ledger::{CallTotals, Reader};
 use orze_train::baseline::baseline;
 use orze_train::pack::Pack;
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, ReportOptions};
 use crate::live::shown;
 use crate::outcome::Done;
 use crate::prepare::{Prepared, prepare, trainer_name};
@@ -21,14 +24,14 @@ pub struct Summary {
 }
 
 /// Writes the report of what is known now.
-pub fn command(arguments: &Arguments) -> anyhow::Result<Done> {
+pub fn command(arguments: &Arguments, options: &ReportOptions) -> anyhow::Result<Done> {
     let prepared = prepare(arguments)?;
-    println!("{}", write(&prepared)?.text);
+    println!("{}", write(&prepared, options.quick)?.text);
     Ok(Done::Success)
 }
 
-/// Writes `report/` in the campaign's folder.
-pub fn write(prepared: &Prepared) -> anyhow::Result<Summary> {
+/// Writes `report/` in the campaign's folder; a quick one resamples nothing.
+pub fn write(prepared: &Prepared, is_quick: bool) -> anyhow::Result<Summary> {
     let settings = &prepared.settings;
     let folder = &settings.campaign.directory;
     let reader = Reader::open(folder)?;
@@ -63,6 +66,8 @@ pub fn write(prepared: &Prepared) -> anyhow::Result<Summary> {
         generated_at: timestamp(orze_actors::context::now_ms()),
         slots: u32::try_from(prepared.slots.len())?,
         runtime_note: notes.clone(),
+        search: describe_records(settings, Arc::clone(&prepared.space), &records),
+        options: options(prepared, &reader, is_quick)?,
     });
     let place = folder.join("report");
     save(&place, &report)
@@ -85,6 +90,24 @@ pub fn write(prepared: &Prepared) -> anyhow::Result<Summary> {
     }
     text.push_str(&format!("report: {}", shown(&place.join("report.html"))));
     Ok(Summary { text })
+}
+
+/// How the statistics are made.
+fn options(prepared: &Prepared, reader: &Reader, is_quick: bool) -> anyhow::Result<Options> {
+    let settings = &prepared.settings;
+    let calls = reader.calls()?;
+    #[allow(clippy::cast_precision_loss)]
+    let spent = |(name, calls): (String, CallTotals)| (name, calls.micro_usd as f64 / 1e6);
+    let defaults = Options::default();
+    let resamples = |count: usize| if is_quick { 0 } else { count };
+    Ok(Options {
+        bootstrap: resamples(defaults.bootstrap),
+        permutations: resamples(defaults.permutations),
+        seed: settings.campaign.seed,
+        limit: Some(settings.trainer.range[1]).filter(|limit| limit.is_finite()),
+        spent_usd: calls.into_iter().map(spent).collect(),
+        ..defaults
+    })
 }
 
 fn headline(
@@ -132,21 +155,31 @@ fn measured_baseline(prepared: &Prepared) -> Result<Option<Baseline>, InputError
     }))
 }
 
-fn save(place: &Path, report: &Report) -> std::io::Result<()> {
+fn save(place: &Path, report: &Report) -> anyhow::Result<()> {
     let figures = place.join("figures");
     std::fs::create_dir_all(&figures)?;
-    for (name, svg) in &report.figures {
-        replace(&figures.join(name), svg)?;
+    for picture in &report.figures {
+        let png = picture
+            .png()
+            .map_err(|reason| anyhow::anyhow!("figure {}: {reason}", picture.name))?;
+        replace(
+            &figures.join(format!("{}.svg", picture.name)),
+            picture.svg.as_bytes(),
+        )?;
+        replace(&figures.join(format!("{}.png", picture.name)), &png)?;
     }
-    replace(&place.join("report.md"), &report.markdown)?;
-    replace(&place.join("report.html"), &report.html)
+    let learned = serde_json::to_vec_pretty(&report.learned)?;
+    replace(&place.join("learned.json"), &learned)?;
+    replace(&place.join("report.md"), report.markdown.as_bytes())?;
+    replace(&place.join("report.html"), report.html.as_bytes())?;
+    Ok(())
 }
 
 /// Writes beside and renames, so that a reader never sees half a page.
-fn replace(file: &Path, text: &str) -> std::io::Result<()> {
+fn replace(file: &Path, content: &[u8]) -> std::io::Result<()> {
     let mut beside = PathBuf::from(file);
     beside.as_mut_os_string().push(".new");
-    std::fs::write(&beside, text)?;
+    std::fs::write(&beside, content)?;
     std::fs::rename(&beside, file)
 }
 

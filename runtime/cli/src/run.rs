@@ -42,7 +42,7 @@ pub fn command(arguments: &Arguments) -> anyhow::Result<Done> {
         .with_writer(screen.clone())
         .init();
     let ending = campaign(&prepared, &screen)?;
-    let summary = report::write(&prepared)?;
+    let summary = report::write(&prepared, false)?;
     println!("{}", summary.text);
     Ok(match ending {
         StopReason::BudgetSpent(what) => {

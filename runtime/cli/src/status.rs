@@ -1,9 +1,12 @@
 //! `orze-runtime status`: where a campaign stands, read beside a running one.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use orze_actors::equipment::space_of;
 use orze_actors::health::HealthReport;
+use orze_actors::regime::{describe, of_records};
 use orze_actors::view::minutes;
 use orze_analytics::leaderboard;
 use orze_campaign::{ExperimentRecord, Status};
@@ -48,6 +51,8 @@ pub fn command(arguments: &Arguments, options: &StatusOptions) -> anyhow::Result
                 .unwrap_or(f64::NEG_INFINITY)
                 .total_cmp(&b.objective.unwrap_or(f64::NEG_INFINITY))
         });
+    let (mut watch, mut balance) = of_records(&settings, Arc::new(space.clone()), &records);
+    let search = describe(&mut watch, balance.as_mut());
     let health = holder.as_ref().and_then(|_| HealthReport::read(folder));
     if options.json {
         let status = json!({
@@ -62,6 +67,11 @@ pub fn command(arguments: &Arguments, options: &StatusOptions) -> anyhow::Result
                 "budget": limit,
             },
             "health": health,
+            "regime": watch.estimate(),
+            "credit": balance.map(|balance| {
+                let shares = balance.shares().into_iter();
+                shares.map(|(name, share)| (name.to_owned(), share)).collect::<BTreeMap<_, _>>()
+            }),
             "rejections": rejections,
             "calls": calls,
             "best": best.map(|best| json!({"id": best.id, "objective": best.objective})),
@@ -92,6 +102,9 @@ pub fn command(arguments: &Arguments, options: &StatusOptions) -> anyhow::Result
         totals.runs,
         duration(Duration::from_secs_f64(totals.train_seconds))
     );
+    if let Some(search) = search {
+        println!("{search}");
+    }
     for agent in settings.researcher.iter().filter(|r| r.agent().is_some()) {
         let name = &agent.name;
         let total = calls.get(name).cloned().unwrap_or_default();

@@ -6,7 +6,7 @@
 
 mod advice;
 
-use orze_campaign::{Configuration, ExperimentRecord, Failure, Space, Treated};
+use orze_campaign::{Configuration, Dimension, Domain, ExperimentRecord, Failure, Space, Treated};
 use serde_json::{Value as Json, json};
 
 pub use advice::{Advice, AdviceError, read_advice};
@@ -150,9 +150,23 @@ pub fn correction(why: &str) -> String {
 }
 
 /// The JSON schema of an answer, for providers that hold a model to one. Every key is required, so
-/// that strict dialects take it; `changes` is a list because strict schemas have no free maps.
+/// that strict dialects take it; `changes` is a list because strict schemas have no free maps. Each key
+/// allows the values of its dimension alone: a small model that is held to it can't miss them.
 pub fn advice_schema(space: &Space) -> Json {
-    let names: Vec<&str> = space.dimensions.iter().map(|d| d.name.as_str()).collect();
+    let change = |dimension: &Dimension| {
+        let value = match &dimension.domain {
+            Domain::Categorical(names) => json!({"type": "string", "enum": names}),
+            Domain::Integer(choices) => json!({"type": "integer", "enum": choices}),
+            Domain::Float { .. } => json!({"type": "number"}),
+        };
+        json!({
+            "type": "object",
+            "properties": {"key": {"type": "string", "enum": [dimension.name]}, "value": value},
+            "required": ["key", "value"],
+            "additionalProperties": false,
+        })
+    };
+    let changes: Vec<Json> = space.dimensions.iter().map(change).collect();
     json!({
         "type": "object",
         "properties": {
@@ -161,15 +175,7 @@ pub fn advice_schema(space: &Space) -> Json {
             "changes": {
                 "type": "array",
                 "description": "With `reconfigure`: keys of the search space and their new values.",
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "key": {"type": "string", "enum": names},
-                        "value": {"type": "string"},
-                    },
-                    "required": ["key", "value"],
-                    "additionalProperties": false,
-                },
+                "items": {"anyOf": changes},
             },
             "diff": {"type": "string", "description": "With `patch`: a unified diff; empty otherwise."},
         },

@@ -151,6 +151,26 @@ fn a_model_sees_the_evidence_and_can_not_be_told_by_it() {
     }
     // The trace can't close its fence.
     assert!(user.contains("````text"), "{user}");
-    let schema = advice_schema(&space).to_string();
-    assert!(schema.contains("batch_size"));
+}
+
+#[test]
+fn a_model_that_is_held_to_the_schema_can_only_name_allowed_values() {
+    let schema = advice_schema(&space());
+    let changes = &schema["properties"]["changes"]["items"]["anyOf"];
+    let expected = [
+        ("loss", json!({"type": "string", "enum": ["focal", "bce"]})),
+        ("learning_rate", json!({"type": "number"})),
+        ("batch_size", json!({"type": "integer", "enum": [16, 64]})),
+    ];
+    for (position, (key, value)) in expected.into_iter().enumerate() {
+        let change = &changes[position]["properties"];
+        assert_eq!(change["key"]["enum"], json!([key]));
+        assert_eq!(change["value"], value);
+    }
+    let answer = r#"{"diagnosis": "too large", "action": "reconfigure", "diff": "",
+                     "changes": [{"key": "batch_size", "value": 16}]}"#;
+    assert_eq!(
+        changed(answer),
+        BTreeMap::from([("batch_size".to_owned(), 16.into())])
+    );
 }
