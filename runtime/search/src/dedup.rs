@@ -12,6 +12,7 @@
 //! grid over two continuous dimensions, so that a search that has converged into one discrete cell
 //! stays cheap.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -100,10 +101,17 @@ struct Band {
     table: HashMap<(u64, [i32; 2]), Bucket>,
 }
 
-/// Entries that may be alike, and their continuous coordinates one after the other, so that most
-/// of them are ruled out in one pass over memory.
+/// Entries that may be alike. Most buckets hold one: a campaign of weeks has several of these indexes.
+#[derive(Debug, Clone)]
+enum Bucket {
+    One(u32),
+    Many(Box<Entries>),
+}
+
+/// Entries and their continuous coordinates one after the other, so that most of them are ruled out
+/// in one pass over memory.
 #[derive(Debug, Clone, Default)]
-struct Bucket {
+struct Entries {
     entries: Vec<u32>,
     coordinates: Vec<f64>,
 }
@@ -170,13 +178,19 @@ impl DedupIndex {
                 let Some(candidates) = band.table.get(&(signature, cell)) else {
                     continue;
                 };
-                for candidate in candidates.near(&coordinates, self.greatest_sum) {
+                let mut consider = |candidate: u32| {
                     let (id, other) = &self.entries[candidate as usize];
                     if let Some(found) = self.compare(*id, point, other)
                         && nearest.is_none_or(|best| is_nearer(&found, &best))
                     {
                         nearest = Some(found);
                     }
+                };
+                match candidates {
+                    Bucket::One(entry) => consider(*entry),
+                    Bucket::Many(entries) => entries
+                        .near(&coordinates, self.greatest_sum)
+                        .for_each(consider),
                 }
             }
         }
@@ -195,11 +209,37 @@ impl DedupIndex {
         let coordinates = self.coordinates(point);
         for band in &mut self.bands {
             let signature = band.signature(point);
-            let bucket = band.table.entry((signature, cell)).or_default();
-            bucket.entries.push(entry);
-            bucket.coordinates.extend(&coordinates);
+            match band.table.entry((signature, cell)) {
+                Entry::Vacant(place) => drop(place.insert(Bucket::One(entry))),
+                Entry::Occupied(mut place) => {
+                    let bucket = place.get_mut();
+                    if let Bucket::One(first) = *bucket {
+                        let (_, other) = &self.entries[first as usize];
+                        let mut both = Entries::default();
+                        both.push(first, &coordinates_of(&self.continuous, other));
+                        *bucket = Bucket::Many(Box::new(both));
+                    }
+                    if let Bucket::Many(entries) = bucket {
+                        entries.push(entry, &coordinates);
+                    }
+                }
+            }
         }
         self.entries.push((id, point.clone()));
+    }
+
+    /// Whether it knows this very point.
+    pub fn holds(&self, point: &Point) -> bool {
+        let Some(band) = self.bands.first() else {
+            return false;
+        };
+        let place = (band.signature(point), self.grid.cell(point));
+        let is_it = |entry: &u32| same(point, &self.entries[*entry as usize].1);
+        match band.table.get(&place) {
+            Some(Bucket::One(entry)) => is_it(entry),
+            Some(Bucket::Many(entries)) => entries.entries.iter().any(is_it),
+            None => false,
+        }
     }
 
     /// How many experiments it knows.
@@ -213,8 +253,7 @@ impl DedupIndex {
     }
 
     fn coordinates(&self, point: &Point) -> Vec<f64> {
-        let coordinates = self.continuous.iter();
-        coordinates.map(|dimension| point.0[*dimension]).collect()
+        coordinates_of(&self.continuous, point)
     }
 
     fn compare(&self, of: ExperimentId, point: &Point, other: &Point) -> Option<Duplicate> {
@@ -239,6 +278,17 @@ impl DedupIndex {
             distance: self.by_distance.then_some(distance),
         })
     }
+}
+
+fn coordinates_of(continuous: &[usize], point: &Point) -> Vec<f64> {
+    let coordinates = continuous.iter();
+    coordinates.map(|dimension| point.0[*dimension]).collect()
+}
+
+/// Whether two points are one, a dimension that is active in neither included.
+fn same(a: &Point, b: &Point) -> bool {
+    let mut pairs = a.0.iter().zip(&b.0);
+    pairs.all(|(a, b)| a == b || (a.is_nan() && b.is_nan()))
 }
 
 fn is_nearer(a: &Duplicate, b: &Duplicate) -> bool {
@@ -301,7 +351,12 @@ impl Band {
     }
 }
 
-impl Bucket {
+impl Entries {
+    fn push(&mut self, entry: u32, coordinates: &[f64]) {
+        self.entries.push(entry);
+        self.coordinates.extend(coordinates);
+    }
+
     /// The entries whose squared differences, over the dimensions active in both, sum to no more
     /// than `greatest`.
     fn near<'a>(&'a self, coordinates: &'a [f64], greatest: f64) -> impl Iterator<Item = u32> + 'a {

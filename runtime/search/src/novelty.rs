@@ -1,7 +1,6 @@
 //! What has been proposed or tried; so that no policy repeats itself or spends its credits on
 //! what the deduplicator rejects, and so that a finite space ends.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use orze_campaign::{ExperimentId, Point, Space};
@@ -19,7 +18,6 @@ const DRAWS: usize = 64;
 /// The known points of a campaign.
 pub(crate) struct Novelty {
     space: Arc<Space>,
-    known: HashSet<Vec<u64>>,
     near: DedupIndex,
     discrete_only: bool,
 }
@@ -33,14 +31,13 @@ impl Novelty {
         Self {
             near: DedupIndex::new(Arc::clone(&space), settings),
             space,
-            known: HashSet::new(),
             discrete_only,
         }
     }
 
     /// Remembers a point that was tried.
     pub(crate) fn insert(&mut self, point: &Point) {
-        if self.known.insert(key(point)) {
+        if !self.near.holds(point) {
             let number = ExperimentId(self.near.len() as u64);
             self.near.insert(number, point);
         }

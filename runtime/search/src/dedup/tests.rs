@@ -82,8 +82,11 @@ proptest! {
         for (number, point) in neighbours(&space, 40, seed).into_iter().enumerate() {
             let expected = brute_force(&space, settings, &entries, &point);
             prop_assert_eq!(index.check(&point).map(|found| found.of), expected);
+            let known = entries.iter().any(|(_, other)| same(other, &point));
+            prop_assert_eq!(index.holds(&point), known);
             let id = ExperimentId(number as u64);
             index.insert(id, &point);
+            prop_assert!(index.holds(&point));
             entries.push((id, point));
         }
     }
