@@ -344,16 +344,30 @@ fn nothing_outlives_a_killed_runtime() {
     assert_gone(&pids);
 }
 
+/// Whether every thread of a process stands still: a stop reaches them one by one.
+fn is_stopped(pid: u32) -> bool {
+    fs::read_dir(format!("/proc/{pid}/task"))
+        .unwrap()
+        .all(|task| {
+            let stat = fs::read_to_string(task.unwrap().path().join("stat")).unwrap();
+            // The state follows the name, which is in brackets and may hold anything.
+            stat.rsplit(") ").next().unwrap().starts_with('T')
+        })
+}
+
 #[test]
 fn a_new_start_ends_what_runtime_and_worker_have_left() {
     let campaign = scripted(LONG, 1, "", "[slots]\ncount = 1");
     let running = campaign.start();
     let pids = written_pids(&campaign);
     let worker = worker_of(&running);
-    // It must not see the end of its runtime.
-    kill(worker, Signal::SIGSTOP).unwrap();
-    running.kill();
+    // Neither must see the end of the other.
+    running.signal(Signal::SIGSTOP);
+    while !is_stopped(running.pid()) {
+        std::thread::yield_now();
+    }
     kill(worker, Signal::SIGKILL).unwrap();
+    running.kill();
     assert!(
         pids.iter().all(|pid| lives(*pid)),
         "nothing was left to end"
