@@ -24,6 +24,7 @@ use crate::directory::Name;
 use crate::kept::Kept;
 use crate::ledger::NewsBatch;
 use crate::pipeline::Proposals;
+use crate::regime;
 use crate::researcher::ResearcherMessage;
 use crate::task_host::TaskHostMessage;
 use reasons::{Refusals, join};
@@ -146,6 +147,7 @@ impl Actor for Intake {
             open: true,
             wake: self.kept.breaker().pause_left(context.elapsed()),
         };
+        let mut watch = regime::watch(context);
         ledger.each(|record| {
             state.standings.stands(&record);
             state.refusals.admitted();
@@ -155,8 +157,12 @@ impl Actor for Intake {
             if record.status.is_finished() {
                 self.learn(&mut state, &record);
             }
+            if let Some(balance) = &mut state.balance {
+                balance.observe(&record);
+                watch.observe(&record);
+            }
         })?;
-        self.rebuild_balance(&mut state, &ledger)?;
+        self.resume_balance(&mut state, watch);
         Ok(state)
     }
 

@@ -1,35 +1,25 @@
 //! The weights of the credits, as the campaign's portfolio moves them.
 
+use orze_analytics::RegimeWatch;
 use orze_campaign::{ExperimentRecord, Regime};
-use orze_ledger::{LedgerError, Snapshot};
 use orze_search::{Balance, ResearcherIndex};
 use serde_json::json;
 
 use super::{Intake, State};
 use crate::campaign::CampaignMessage;
 use crate::directory::Name;
-use crate::regime::watch;
 
 impl Intake {
-    /// Brings the weights to where the finished experiments put them, and notes what a resumed
-    /// campaign goes on with.
-    pub(super) fn rebuild_balance(
-        &self,
-        state: &mut State,
-        ledger: &Snapshot<'_>,
-    ) -> Result<(), LedgerError> {
+    /// Brings the weights to where the balance is, which has taken in all that the ledger holds, and
+    /// notes what a resumed campaign goes on with.
+    pub(super) fn resume_balance(&self, state: &mut State, mut watch: RegimeWatch) {
         let Some(balance) = &mut state.balance else {
-            return Ok(());
+            return;
         };
-        let mut watch = watch(&self.context);
-        ledger.each_by_finish(|record| {
-            balance.observe(&record);
-            watch.observe(&record);
-        })?;
         if let Some(estimate) = watch.estimate() {
             balance.set_regime(estimate.regime);
         }
-        if ledger.finished()? > 0 {
+        if state.standings.finished > 0 {
             let shares: serde_json::Map<String, serde_json::Value> = balance
                 .shares()
                 .into_iter()
@@ -44,7 +34,6 @@ impl Intake {
             self.context.directory.send(Name::Campaign, message);
         }
         apply(state);
-        Ok(())
     }
 
     /// An experiment has finished.

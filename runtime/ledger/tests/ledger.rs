@@ -2,86 +2,19 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
-use std::path::Path;
+mod common;
 
+use common::{completed, finish, idea, lease, leased, one, open, settings};
 use orze_campaign::{
-    Configuration, Disposition, ExperimentId, Failure, FailureKind, Metrics, Origin, Outcome,
-    Priority, Status, Treated, Treatment,
+    Disposition, ExperimentId, Failure, FailureKind, Origin, Outcome, Status, Treated, Treatment,
 };
 use orze_ledger::{
-    CallReservation, CallSettlement, Diagnosis, Entry, Identity, Lease, Ledger, LedgerError,
-    LedgerSettings, NewExperiment, News, Reader, Rejection, RejectionKind, RunningWorker,
+    CallReservation, CallSettlement, Diagnosis, Entry, Ledger, LedgerError, News, Reader,
+    Rejection, RejectionKind, RunningWorker,
 };
-
-fn settings() -> LedgerSettings {
-    LedgerSettings {
-        identity: Identity {
-            campaign: "test".into(),
-            space: "s1".into(),
-            trainer: "surrogate".into(),
-            data: "d1".into(),
-            encoders: None,
-            objective: "objective".into(),
-        },
-        digests: BTreeMap::from([("data".into(), "d1".into())]),
-    }
-}
-
-fn open(folder: &Path) -> Ledger {
-    Ledger::open(folder, settings(), 1_000).unwrap()
-}
-
-fn idea(key: &str) -> Entry {
-    Entry::Admit(NewExperiment {
-        origin_key: key.to_owned(),
-        name: format!("idea {key}"),
-        researcher: "scout".to_owned(),
-        kind: Origin::Idea,
-        parent: None,
-        priority: Priority::High,
-        configuration: Configuration::default().with("lr", 1e-3).with("x", key),
-        seed: 5,
-        rationale: Some("why".to_owned()),
-        graph: None,
-    })
-}
-
-fn lease(ledger: &Ledger, experiment: u64, attempt: u32, count: u64) -> Lease {
-    Lease {
-        experiment: ExperimentId(experiment),
-        attempt,
-        fence: (ledger.epoch() << 32) + count,
-        slot: 0,
-    }
-}
-
-fn leased(lease: Lease) -> Entry {
-    Entry::Lease(lease)
-}
-
-fn completed(objective: f64) -> Outcome {
-    Outcome::Completed(Metrics {
-        objective,
-        values: BTreeMap::from([("objective".into(), objective)]),
-        train_seconds: 0.5,
-    })
-}
 
 fn lost() -> Outcome {
     Outcome::Failed(Failure::new(FailureKind::WorkerLost, "gone"))
-}
-
-fn finish(lease: Lease, outcome: Outcome) -> Entry {
-    Entry::Finish {
-        lease,
-        outcome,
-        idle_us: Some(40),
-    }
-}
-
-fn one(ledger: &mut Ledger, entry: Entry) -> News {
-    ledger.commit(&[entry], 2_000).unwrap().0.remove(0)
 }
 
 #[test]
@@ -337,42 +270,6 @@ fn cycles_are_remembered() {
     let snapshot = reader.snapshot().unwrap();
     assert_eq!(snapshot.cycle("scout").unwrap(), 3);
     assert_eq!(snapshot.cycle("other").unwrap(), 0);
-}
-
-#[test]
-fn a_snapshot_is_one_moment_and_visits_by_number_or_by_finish() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut ledger = open(folder.path());
-    for name in ["a", "b", "c"] {
-        one(&mut ledger, idea(name));
-    }
-    // The second finishes first; the third is at work.
-    for (count, id) in [(1, 2), (2, 1), (3, 3)] {
-        let lease = lease(&ledger, id, 1, count);
-        one(&mut ledger, leased(lease));
-        if id != 3 {
-            let at_ms = i64::try_from(3_000 + count).unwrap();
-            ledger
-                .commit(&[finish(lease, completed(0.5))], at_ms)
-                .unwrap();
-        }
-    }
-    let reader = Reader::open(folder.path()).unwrap();
-    let snapshot = reader.snapshot().unwrap();
-    let seq = snapshot.seq();
-    assert_eq!(seq, reader.last_seq().unwrap());
-    one(&mut ledger, idea("later"));
-    let mut seen = Vec::new();
-    snapshot.each(|record| seen.push(record.id.0)).unwrap();
-    snapshot
-        .each_by_finish(|record| seen.push(record.id.0))
-        .unwrap();
-    snapshot.each_open(|record| seen.push(record.id.0)).unwrap();
-    assert_eq!(seen, [1, 2, 3, 2, 1, 3, 3]);
-    assert_eq!(snapshot.finished().unwrap(), 2);
-    assert_eq!(snapshot.fences().unwrap().len(), 1);
-    drop(snapshot);
-    assert!(reader.last_seq().unwrap() > seq);
 }
 
 fn call(id: &str, researcher: &str, micro_usd: u64) -> Entry {

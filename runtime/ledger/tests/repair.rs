@@ -2,33 +2,20 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
+mod common;
+
 use std::path::Path;
 
+use common::{completed, finish, settings};
 use orze_campaign::{
-    Configuration, Disposition, ExperimentId, ExperimentRecord, Failure, FailureKind, Metrics,
-    Origin, Outcome, Priority, Status, Treated, Treatment,
+    Configuration, Disposition, ExperimentId, ExperimentRecord, Failure, FailureKind, Origin,
+    Outcome, Priority, Status, Treated, Treatment,
 };
 use orze_ledger::{
-    CallReservation, CallSettlement, Diagnosis, Entry, Finding, Identity, LEDGER_FILE, Lease,
-    Ledger, LedgerError, LedgerSettings, NewExperiment, Reader, Rejection, RejectionKind, Repair,
-    check, repair,
+    CallReservation, CallSettlement, Diagnosis, Entry, Finding, LEDGER_FILE, Lease, Ledger,
+    LedgerError, NewExperiment, Reader, Rejection, RejectionKind, Repair, check, repair,
 };
 use rusqlite::Connection;
-
-fn settings() -> LedgerSettings {
-    LedgerSettings {
-        identity: Identity {
-            campaign: "test".into(),
-            space: "s1".into(),
-            trainer: "surrogate".into(),
-            data: "d1".into(),
-            encoders: None,
-            objective: "objective".into(),
-        },
-        digests: BTreeMap::from([("data".into(), "d1".into())]),
-    }
-}
 
 fn idea(cycle: u64, index: u64) -> Entry {
     Entry::Admit(NewExperiment {
@@ -121,22 +108,6 @@ fn campaign(folder: &Path) {
         if fails && id < 140 {
             write(&mut ledger, &[diagnosed(id, id % 20 == 0)]);
         }
-    }
-}
-
-fn completed(objective: f64) -> Outcome {
-    Outcome::Completed(Metrics {
-        objective,
-        values: BTreeMap::from([("objective".into(), objective), ("loss".into(), 0.25)]),
-        train_seconds: 0.5,
-    })
-}
-
-fn finish(lease: Lease, outcome: Outcome) -> Entry {
-    Entry::Finish {
-        lease,
-        outcome,
-        idle_us: Some(40),
     }
 }
 

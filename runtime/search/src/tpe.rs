@@ -222,29 +222,39 @@ impl Tpe {
     /// A coordinate drawn from the density of the good experiments in which the dimension is
     /// active; with `contrast` the best of several by the ratio to all others.
     fn estimate(&self, dimension: usize, contrast: bool, rng: &mut ChaCha8Rng) -> f64 {
-        let axis = &self.axes[dimension];
-        let mut good = vec![0.0; axis.bins];
-        for position in &self.fit.good {
-            count(&mut good, self.history.trials[*position].bins[dimension]);
-        }
-        let kernel = axis.ordered.then(|| Kernel::for_observations(&good));
-        let density = |seen: &[f64]| match &kernel {
-            Some(kernel) => Parzen::smooth(seen, kernel),
-            None => Parzen::new(seen),
-        };
+        let good = self.good(dimension);
         let bin = if contrast {
-            let mut bad = self.history.seen[dimension].clone();
-            for (all, good) in bad.iter_mut().zip(&good) {
-                *all -= good;
-            }
-            for bins in self.history.in_flight() {
-                count(&mut bad, bins[dimension]);
-            }
-            density(&good).sample_against(&density(&bad), CANDIDATES, rng)
+            let others = good.density(&self.others(dimension, &good.seen));
+            good.own().sample_against(&others, CANDIDATES, rng)
         } else {
-            density(&good).sample(rng)
+            good.own().sample(rng)
         };
-        axis.coordinate(bin, rng)
+        self.axes[dimension].coordinate(bin, rng)
+    }
+
+    /// The good experiments along a dimension.
+    fn good(&self, dimension: usize) -> Good {
+        let axis = &self.axes[dimension];
+        let mut seen = vec![0.0; axis.bins];
+        for position in &self.fit.good {
+            count(&mut seen, self.history.trials[*position].bins[dimension]);
+        }
+        Good {
+            kernel: axis.ordered.then(|| Kernel::for_observations(&seen)),
+            seen,
+        }
+    }
+
+    /// How often all others were seen in each bin, those in flight included.
+    fn others(&self, dimension: usize, good: &[f64]) -> Vec<f64> {
+        let mut others = self.history.seen[dimension].clone();
+        for (all, good) in others.iter_mut().zip(good) {
+            *all -= good;
+        }
+        for bins in self.history.in_flight() {
+            count(&mut others, bins[dimension]);
+        }
+        others
     }
 
     fn rationale(&self, choice: Move, point: &Point) -> String {
@@ -311,6 +321,26 @@ impl Tpe {
             rationale,
             priority: Priority::Normal,
         })
+    }
+}
+
+/// How often the good experiments were seen in each bin of a dimension, and the width by which they and
+/// those they are compared with are smoothed.
+struct Good {
+    seen: Vec<f64>,
+    kernel: Option<Kernel>,
+}
+
+impl Good {
+    fn own(&self) -> Parzen {
+        self.density(&self.seen)
+    }
+
+    fn density(&self, seen: &[f64]) -> Parzen {
+        match &self.kernel {
+            Some(kernel) => Parzen::smooth(seen, kernel),
+            None => Parzen::new(seen),
+        }
     }
 }
 

@@ -4,8 +4,7 @@ use orze_campaign::Point;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::parzen::{Kernel, Parzen};
-use super::{EXPLORING, STARTUP, Tpe, count};
+use super::{EXPLORING, STARTUP, Tpe};
 
 impl Tpe {
     /// As for a proposal: a cell by what is believed of it, and in it the row of the greatest ratio of
@@ -48,22 +47,11 @@ impl Tpe {
 
     /// ln(good / others) of each bin of each dimension.
     fn log_ratios(&self) -> Vec<Vec<f64>> {
-        let of = |(dimension, axis): (usize, &super::Axis)| {
-            let mut good = vec![0.0; axis.bins];
-            for position in &self.fit.good {
-                count(&mut good, self.history.trials[*position].bins[dimension]);
-            }
-            let kernel = axis.ordered.then(|| Kernel::for_observations(&good));
-            let density = |seen: &[f64]| match &kernel {
-                Some(kernel) => Parzen::smooth(seen, kernel),
-                None => Parzen::new(seen),
-            };
-            let mut others = self.history.seen[dimension].clone();
-            for (all, good) in others.iter_mut().zip(&good) {
-                *all -= good;
-            }
-            density(&good).log_ratio(&density(&others))
+        let of = |dimension: usize| {
+            let good = self.good(dimension);
+            let others = good.density(&self.others(dimension, &good.seen));
+            good.own().log_ratio(&others)
         };
-        self.axes.iter().enumerate().map(of).collect()
+        (0..self.axes.len()).map(of).collect()
     }
 }
