@@ -75,8 +75,8 @@ fn repair(arguments: &Arguments, dry_run: bool, json: bool) -> anyhow::Result<Do
         println!("{}", serde_json::to_string(&repair)?);
         return Ok(sound(&repair.after));
     }
-    for action in &repair.actions {
-        println!("{action}");
+    for line in repair.actions.iter().chain(&repair.remarks) {
+        println!("{line}");
     }
     if !repair.after.is_empty() {
         println!("still wrong:");
@@ -88,6 +88,9 @@ fn repair(arguments: &Arguments, dry_run: bool, json: bool) -> anyhow::Result<Do
     match &repair.backup {
         Some(backup) => println!("{file} is mended; as it was: {}", shown(backup)),
         None if dry_run && !repair.actions.is_empty() => println!("{file} is left as it is"),
+        None if !repair.after.is_empty() => {
+            println!("{file}: nothing can be added that would help");
+        }
         None => println!("{file} needs no repair"),
     }
     Ok(sound(&repair.after))

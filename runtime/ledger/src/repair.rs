@@ -32,8 +32,10 @@ use crate::writer::LedgerSettings;
 pub struct Repair {
     /// What was wrong before.
     pub before: Vec<Finding>,
-    /// What was added or could not be read, in words.
+    /// What was added, and which tables could not be read whole, in words.
     pub actions: Vec<String>,
+    /// What nothing can be done about, in words.
+    pub remarks: Vec<String>,
     /// What is still wrong.
     pub after: Vec<Finding>,
     /// The ledger as it was; nothing was changed when there is none.
@@ -65,7 +67,8 @@ pub fn repair(
     let mended = folder.join("ledger-mended.sqlite");
     let outcome = copy_to_read(&file, &torn)
         .and_then(|()| mend(&torn, &mended, folder, settings, now_ms))
-        .and_then(|(actions, after)| {
+        .and_then(|(told, after)| {
+            let Told { actions, remarks } = told;
             let changed = !actions.is_empty() || before != after;
             let backup = if changed && !dry_run {
                 Some(put_in_place(&mended, &file)?)
@@ -75,6 +78,7 @@ pub fn repair(
             Ok(Repair {
                 before,
                 actions,
+                remarks,
                 after,
                 backup,
             })
@@ -87,13 +91,20 @@ pub fn repair(
     }
 }
 
+/// What a part of the repair has to say.
+#[derive(Default)]
+struct Told {
+    actions: Vec<String>,
+    remarks: Vec<String>,
+}
+
 fn mend(
     torn: &Path,
     mended: &Path,
     folder: &Path,
     settings: &LedgerSettings,
     now_ms: i64,
-) -> Result<(Vec<String>, Vec<Finding>), LedgerError> {
+) -> Result<(Told, Vec<Finding>), LedgerError> {
     remove(mended)?;
     let from = Connection::open(torn)?;
     let version = schema::version(&from, &folder.join(LEDGER_FILE))?;
@@ -104,14 +115,14 @@ fn mend(
     }
     settings.identity.check(&from, folder)?;
     let mut to = Connection::open(mended)?;
-    let mut actions = Vec::new();
+    let mut told = Told::default();
     let transaction = to.transaction()?;
     schema::create(&transaction, version)?;
     for table in &salvage::TABLES {
         let copied = salvage::copy(&from, &transaction, table)?;
         if copied.damaged {
             let (name, rows) = (table.name, copied.rows);
-            actions.push(format!(
+            told.actions.push(format!(
                 "{name}: {rows} rows could be read, others are lost with their pages"
             ));
         }
@@ -127,17 +138,17 @@ fn mend(
         now_ms,
     };
     let (scratch, unusable) = replay::replay(&transaction, settings)?;
-    actions.extend(unusable);
-    actions.extend(reconcile(&writer, &scratch)?);
-    actions.extend(add_missing(&transaction, &scratch)?);
-    actions.extend(results::recover(&writer, folder)?);
-    if !actions.is_empty() {
-        writer.event(None, "repaired", &json!({ "actions": actions }))?;
+    told.remarks.extend(unusable);
+    reconcile(&writer, &scratch, &mut told)?;
+    told.actions.extend(add_missing(&transaction, &scratch)?);
+    results::recover(&writer, folder, &mut told)?;
+    if !told.actions.is_empty() {
+        writer.event(None, "repaired", &json!({ "actions": told.actions }))?;
     }
     transaction.commit()?;
     to.close().map_err(|(_, error)| error)?;
     let after = check::check_file(mended)?;
-    Ok((actions, after))
+    Ok((told, after))
 }
 
 /// Numbers that were given are not given again, even where their rows are lost.
@@ -190,13 +201,17 @@ fn progress(of: &Connection, id: i64) -> rusqlite::Result<Option<Progress>> {
 }
 
 /// Each experiment's record and its events: the one that has come further tells the other.
-fn reconcile(writer: &Writer<'_>, scratch: &Connection) -> Result<Vec<String>, LedgerError> {
+fn reconcile(
+    writer: &Writer<'_>,
+    scratch: &Connection,
+    said: &mut Told,
+) -> Result<(), LedgerError> {
     let to = writer.transaction;
     let mut ids: Vec<i64> = numbers(to, "SELECT id FROM experiments")?;
     ids.extend(numbers(scratch, "SELECT id FROM experiments")?);
     ids.sort_unstable();
     ids.dedup();
-    let mut actions = Vec::new();
+    let Told { actions, remarks } = said;
     for id in ids {
         let (Some(told), found) = (progress(scratch, id)?, progress(to, id)?) else {
             continue;
@@ -233,10 +248,10 @@ fn reconcile(writer: &Writer<'_>, scratch: &Connection) -> Result<Vec<String>, L
         "SELECT DISTINCT experiment FROM events WHERE experiment IS NOT NULL
            AND experiment NOT IN (SELECT id FROM experiments)",
     )? {
-        actions.push(format!(
+        remarks.push(format!(
             "experiment {id:06}: nothing but a part of its events is left; it is not in the queue \
              again, and its folder stays"
         ));
     }
-    Ok(actions)
+    Ok(())
 }

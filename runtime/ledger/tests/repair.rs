@@ -309,6 +309,23 @@ fn a_file_cut_short_keeps_what_is_left() {
 }
 
 #[test]
+fn what_nothing_can_be_done_about_is_named_each_time_and_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    campaign(folder.path());
+    let connection = settled(folder.path());
+    let lost = "DELETE FROM experiments WHERE id = 7;
+                DELETE FROM events WHERE kind = 'admitted' AND experiment = 7;";
+    connection.execute_batch(lost).unwrap();
+    drop(connection);
+    for _ in 0..2 {
+        let repair = mend(folder.path());
+        assert_eq!((repair.actions, repair.backup), (Vec::new(), None));
+        assert!(repair.remarks[0].starts_with("experiment 000007"));
+        assert_eq!(repair.after, repair.before);
+    }
+}
+
+#[test]
 fn whole_results_in_an_attempts_folder_count_and_others_do_not() {
     let folder = tempfile::tempdir().unwrap();
     campaign(folder.path());
@@ -346,7 +363,7 @@ fn whole_results_in_an_attempts_folder_count_and_others_do_not() {
     for id in [3, 20, 147, 148] {
         assert_eq!(after[id - 1], before[id - 1]);
     }
-    let told = repair.actions.join("\n");
+    let told = [repair.actions, repair.remarks].concat().join("\n");
     assert!(
         told.contains("000146: attempt 1 has whole results"),
         "{told}"

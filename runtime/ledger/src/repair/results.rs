@@ -7,19 +7,23 @@ use orze_campaign::{
     Configuration, ExperimentId, ExperimentRecord, Metrics, Outcome, Status, yaml,
 };
 
+use super::Told;
 use crate::entry::{Entry, Lease};
 use crate::error::LedgerError;
 use crate::transaction::Writer;
 
 /// Finishes every waiting experiment whose newest attempt has whole results of its configuration.
-pub(super) fn recover(writer: &Writer<'_>, folder: &Path) -> Result<Vec<String>, LedgerError> {
+pub(super) fn recover(
+    writer: &Writer<'_>,
+    folder: &Path,
+    told: &mut Told,
+) -> Result<(), LedgerError> {
     let mut statement = writer.transaction.prepare(
         "SELECT id, fence FROM experiments WHERE status IN ('queued', 'running') AND attempt > 0",
     )?;
     let open: Vec<(i64, i64)> = statement
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
-    let mut actions = Vec::new();
     for (id, fence) in open {
         let record = writer.record("id = ?1", id)?;
         let attempt = folder
@@ -44,19 +48,19 @@ pub(super) fn recover(writer: &Writer<'_>, folder: &Path) -> Result<Vec<String>,
                     outcome: Outcome::Completed(metrics),
                     idle_us: None,
                 })?;
-                actions.push(format!(
+                told.actions.push(format!(
                     "experiment {}: attempt {} has whole results in its folder, and they count now",
                     record.id, record.attempt
                 ));
             }
-            Err(reason) => actions.push(format!(
+            Err(reason) => told.remarks.push(format!(
                 "experiment {}: {} can't be counted: {reason}; it runs again",
                 record.id,
                 file.display()
             )),
         }
     }
-    Ok(actions)
+    Ok(())
 }
 
 fn has_failed(writer: &Writer<'_>, id: ExperimentId, attempt: u32) -> Result<bool, LedgerError> {
