@@ -82,6 +82,11 @@ pub enum Origin {
     Replicate,
     /// Made from a failed experiment by a treatment that changed its configuration.
     Treated,
+    /// The campaign's reference: always the same configuration and seed, to see whether it still
+    /// measures the same.
+    Reference,
+    /// A confirmed leader under one more seed, scored on the sealed test split too.
+    Test,
 }
 
 impl Origin {
@@ -92,7 +97,15 @@ impl Origin {
             Self::Sweep => "sweep",
             Self::Replicate => "replicate",
             Self::Treated => "treated",
+            Self::Reference => "reference",
+            Self::Test => "test",
         }
+    }
+
+    /// Whether somebody or something searched with it: a configuration that was not there before.
+    /// The others measure one again.
+    pub fn is_search(self) -> bool {
+        matches!(self, Self::Idea | Self::Sweep | Self::Treated)
     }
 }
 
@@ -105,6 +118,8 @@ impl FromStr for Origin {
             "sweep" => Ok(Self::Sweep),
             "replicate" => Ok(Self::Replicate),
             "treated" => Ok(Self::Treated),
+            "reference" => Ok(Self::Reference),
+            "test" => Ok(Self::Test),
             _ => Err(()),
         }
     }
@@ -168,6 +183,10 @@ pub struct Metrics {
     pub values: BTreeMap<String, f64>,
     /// Wall-clock seconds of training and evaluation.
     pub train_seconds: f64,
+    /// Digests of what was really used: `configuration`, as consumed with its defaults, and `encoder`,
+    /// its graph. They join the record's own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub provenance: BTreeMap<String, String>,
 }
 
 /// One experiment as `export`, the report and the researchers see it.
@@ -201,7 +220,8 @@ pub struct ExperimentRecord {
     pub failure: Option<Failure>,
     /// What was done to heal it, in order.
     pub treatments: Vec<Treated>,
-    /// Digests of the data and plugins that shaped it.
+    /// Digests of the data, plugins and program that shaped it; of a completed one, also of its
+    /// configuration as consumed and its encoder's graph.
     pub plugin_digests: BTreeMap<String, String>,
     /// Which trainer measured it: `candle`, `surrogate`, `command`. A surrogate's results are no
     /// measurements and are marked by this everywhere.

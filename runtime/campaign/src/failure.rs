@@ -156,6 +156,7 @@ mod tests {
 
     fn completed(objective: f64, loss: f64) -> Outcome {
         Outcome::Completed(Metrics {
+            provenance: BTreeMap::new(),
             objective,
             values: BTreeMap::from([("train_loss".to_owned(), loss)]),
             train_seconds: 1.0,

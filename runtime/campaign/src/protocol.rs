@@ -14,12 +14,13 @@ use serde::{Deserialize, Serialize};
 use crate::configuration::Configuration;
 use crate::experiment::{ExperimentId, Metrics};
 use crate::failure::Failure;
+use crate::finding::Finding;
 use crate::graph::Graph;
 use crate::treatment::Execution;
 use crate::value::Value;
 
 /// The version that both sides must speak.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;
 
 /// What the worker trains with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -124,6 +125,49 @@ pub struct TrainRequest {
     pub execution: Execution,
 }
 
+/// A configuration to be trained for what it shows, not for its score.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Complete, as in [`TrainRequest::configuration`].
+    pub configuration: Configuration,
+    /// The encoder that it names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<Box<EncoderSpec>>,
+}
+
+/// What shows that a dimension does what it says: at least two probes that differ in it alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DimensionProbes {
+    /// The dimension's name.
+    pub dimension: String,
+    /// The first one is compared with the others.
+    pub probes: Vec<Probe>,
+}
+
+/// A verification of trainer and data in the worker that will train.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VerifyRequest {
+    /// A folder for what probes write; the runtime removes it.
+    pub directory: PathBuf,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Every dimension of the space.
+    pub dimensions: Vec<DimensionProbes>,
+}
+
+/// What a verification came to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Verification {
+    /// What is wrong or worth knowing, worst first.
+    pub findings: Vec<Finding>,
+    /// For each dimension that was probed, where its effect was seen, in a few words.
+    pub effects: BTreeMap<String, String>,
+    /// Trainings that were observed.
+    pub probes: u32,
+    /// How long it took.
+    pub seconds: f64,
+}
+
 /// What the runtime asks of a worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
@@ -140,6 +184,8 @@ pub enum Request {
     },
     /// Train one experiment.
     Train(TrainRequest),
+    /// Verify trainer and data; answered by any number of `verifying` and one `verified` or `failed`.
+    Verify(Box<VerifyRequest>),
     /// Stop the running experiment; answered by its `failed` or `done`.
     Cancel {
         /// The lease to cancel; another one is left alone.
@@ -176,7 +222,18 @@ pub enum Reply {
         /// What was measured.
         metrics: Metrics,
     },
-    /// The experiment failed; without a fence, loading did.
+    /// A sign of life of a verification.
+    Verifying {
+        /// Steps done.
+        done: u32,
+        /// Steps in all.
+        of: u32,
+        /// What is looked at now.
+        what: String,
+    },
+    /// A verification is done.
+    Verified(Verification),
+    /// The experiment failed; without a fence, loading or a verification did.
     Failed {
         /// The lease.
         fence: Option<u64>,

@@ -12,6 +12,7 @@ mod researcher;
 #[cfg(test)]
 mod tests;
 mod trainer;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -22,6 +23,7 @@ pub use plugins::{BudgetOption, DiversitySettings, PluginSettings, is_bundled};
 pub use portfolio::{PORTFOLIO, PortfolioCost, PortfolioSettings};
 pub use researcher::{AgentKind, OutputFormat, Price, ResearcherSettings};
 pub use trainer::{TrainerKind, TrainerSettings};
+pub use verify::VerifySettings;
 
 /// Everything a campaign file says, with defaults filled in and paths resolved.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -60,6 +62,9 @@ pub struct Settings {
     /// `[plugins]`
     #[serde(default)]
     pub plugins: PluginSettings,
+    /// `[verify]`
+    #[serde(default)]
+    pub verify: VerifySettings,
 }
 
 /// `[campaign]`: identity and budget.

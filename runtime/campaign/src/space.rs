@@ -400,18 +400,22 @@ impl Space {
                 None => vec![0.0, 1.0],
             };
             for coordinate in coordinates {
-                let mut point = vec![0.5; self.dimensions.len()];
-                for (place, other) in self.dimensions.iter().enumerate() {
-                    if other.domain.choices().is_some() {
-                        point[place] = 0.0;
-                    }
-                }
-                point[position] = coordinate;
-                self.activate(position, &mut point);
-                probes.push(self.decode(&Point(point)));
+                let first = |other: &Dimension| match other.domain.choices() {
+                    Some(_) => 0.0,
+                    None => 0.5,
+                };
+                let base = Point(self.dimensions.iter().map(first).collect());
+                probes.push(self.decode(&self.alone(position, coordinate, base)));
             }
         }
         probes
+    }
+
+    /// A point with one coordinate set to another value, and its parents so that it is active.
+    pub fn alone(&self, position: usize, coordinate: f64, mut base: Point) -> Point {
+        base.0[position] = coordinate;
+        self.activate(position, &mut base.0);
+        base
     }
 
     /// Sets the parents of a dimension so that it is active.

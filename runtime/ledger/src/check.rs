@@ -29,7 +29,7 @@ impl fmt::Display for Finding {
 }
 
 /// Each finds what must not be there.
-const SEARCHES: [(&str, &str); 11] = [
+const SEARCHES: [(&str, &str); 12] = [
     (
         "is finished and has not exactly one end",
         "SELECT e.id FROM experiments e WHERE e.status IN ('completed', 'failed') AND
@@ -76,6 +76,12 @@ const SEARCHES: [(&str, &str); 11] = [
     (
         "was admitted under an origin that was rejected too",
         "SELECT e.id FROM experiments e JOIN rejections r ON r.origin_key = e.origin_key",
+    ),
+    (
+        "has a score of the test split, and its reading was not recorded",
+        "SELECT e.id FROM experiments e WHERE json_extract(e.metrics, '$.test_ap') IS NOT NULL
+           AND NOT EXISTS (SELECT 1 FROM events v WHERE v.experiment = e.id
+           AND v.kind = 'test_read')",
     ),
     (
         "a call of a language model has events and no row: its cost would be forgotten",

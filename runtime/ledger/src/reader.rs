@@ -262,6 +262,33 @@ impl Reader {
         Ok(serde_json::from_str(&body).ok())
     }
 
+    /// The bodies of all notes of a kind, in order.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn notes(&self, kind: &str) -> Result<Vec<serde_json::Value>, LedgerError> {
+        let mut statement = self
+            .connection
+            .prepare("SELECT body FROM events WHERE kind = ?1 ORDER BY seq")?;
+        let bodies = statement.query_map([kind], |row| row.get::<_, String>(0))?;
+        let mut notes = Vec::new();
+        for body in bodies {
+            // One that can't be read says nothing; `ledger check` finds damage.
+            notes.extend(serde_json::from_str(&body?).ok());
+        }
+        Ok(notes)
+    }
+
+    /// How often an attempt was begun that reads the sealed test split.
+    ///
+    /// # Errors
+    /// When the ledger can't be read.
+    pub fn test_reads(&self) -> Result<u64, LedgerError> {
+        let query = "SELECT count(*) FROM events WHERE kind = 'test_read'";
+        let count: i64 = self.connection.query_row(query, [], |row| row.get(0))?;
+        Ok(count.unsigned_abs())
+    }
+
     /// The graphs of all experiments that brought one, by name.
     ///
     /// # Errors

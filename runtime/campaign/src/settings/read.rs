@@ -154,6 +154,7 @@ impl Settings {
             hours.map_or(Ok(()), |hours| positive(hours, key))?;
         }
         self.healing.check(self.campaign.budget.llm_usd)?;
+        self.verify.check_values()?;
         if let Some(model) = &self.healing.model
             && self.researcher.iter().any(|other| other.name == model.name)
         {

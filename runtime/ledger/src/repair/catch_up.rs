@@ -42,6 +42,7 @@ pub(super) fn end(writer: &Writer<'_>, id: i64) -> Result<bool, LedgerError> {
             };
             let mut body = json!(lease);
             body["outcome"] = json!(Outcome::Completed(Metrics {
+                provenance: std::collections::BTreeMap::new(),
                 objective,
                 values: record.metrics,
                 train_seconds: record.train_seconds.unwrap_or(0.0),

@@ -37,6 +37,15 @@ impl Writer<'_> {
                 lease.slot,
                 self.now_ms,
             ))?;
+        let id = signed_id(lease.experiment);
+        let is_test: bool = self
+            .transaction
+            .prepare_cached("SELECT kind = 'test' FROM experiments WHERE id = ?1")?
+            .query_row([id], |row| row.get(0))?;
+        if is_test {
+            // The sealed split is opened with the attempt, whatever becomes of it.
+            self.event(Some(lease.experiment), "test_read", &json!(lease))?;
+        }
         Ok(())
     }
 
@@ -79,7 +88,8 @@ impl Writer<'_> {
         self.transaction
             .prepare_cached(
                 "UPDATE experiments SET status = ?2, objective = ?3, metrics = ?4, failure = ?5,
-                    finished_at_ms = ?6, train_seconds = ?7 WHERE id = ?1",
+                    finished_at_ms = ?6, train_seconds = ?7, digests = json_patch(digests, ?8)
+                 WHERE id = ?1",
             )?
             .execute((
                 signed_id(lease.experiment),
@@ -89,6 +99,7 @@ impl Writer<'_> {
                 failure,
                 finished_at,
                 metrics.map(|metrics| metrics.train_seconds),
+                metrics.map_or_else(|| Ok("{}".to_owned()), |metrics| text(&metrics.provenance))?,
             ))?;
         let mut body = json!(lease);
         body["outcome"] = json!(outcome);

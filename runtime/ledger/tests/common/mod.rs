@@ -56,6 +56,7 @@ pub fn leased(lease: Lease) -> Entry {
 
 pub fn completed(objective: f64) -> Outcome {
     Outcome::Completed(Metrics {
+        provenance: BTreeMap::new(),
         objective,
         values: BTreeMap::from([("objective".into(), objective)]),
         train_seconds: 0.5,
