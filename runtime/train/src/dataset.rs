@@ -1,7 +1,7 @@
 //! A pack opened for training: labels by split, and features that stay resident.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,15 +11,26 @@ use orze_campaign::{Failure, FailureKind, InputError};
 use crate::fault;
 use crate::features::{FeatureMap, Features};
 use crate::pack::{ClipEntry, Pack, Split};
+use crate::seal::Readable;
 use crate::threads::Threads;
 
 /// Joins the names of backbones that are fused by concatenation: `vjepa2+siglip2`.
 pub const FUSION: char = '+';
 
+/// A part of a pack, or other labels than its own: what verification trains on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct View {
+    /// The clips that are there, by their index in the manifest; without it, all.
+    pub clips: Option<BTreeSet<usize>>,
+    /// Whether each clip of the manifest counts as positive; without it, its label decides.
+    pub positive: Option<Vec<bool>>,
+}
+
 /// What a worker keeps between experiments.
 #[derive(Debug)]
 pub struct Dataset {
-    pack: Pack,
+    pack: Arc<Pack>,
+    view: View,
     device: Device,
     resident: RefCell<BTreeMap<String, Arc<FeatureMap>>>,
     threads: Threads,
@@ -32,7 +43,8 @@ impl Dataset {
     /// An [`InputError`] as of [`Pack::open_damaged`].
     pub fn open(folder: &Path, device: Device) -> Result<Self, InputError> {
         Ok(Self {
-            pack: Pack::open_damaged(folder)?,
+            pack: Arc::new(Pack::open_damaged(folder)?),
+            view: View::default(),
             device,
             resident: RefCell::default(),
             threads: Threads::default(),
@@ -43,6 +55,24 @@ impl Dataset {
     #[must_use]
     pub fn on(self, threads: Threads) -> Self {
         Self { threads, ..self }
+    }
+
+    /// The same pack, seen in part or under other labels; features are standardised by the training
+    /// clips that are there.
+    #[must_use]
+    pub fn viewed(&self, view: View) -> Self {
+        Self {
+            pack: Arc::clone(&self.pack),
+            view,
+            device: self.device.clone(),
+            resident: RefCell::default(),
+            threads: self.threads.clone(),
+        }
+    }
+
+    /// Whether features lie in the host's memory.
+    pub fn on_cpu(&self) -> bool {
+        self.device.is_cpu()
     }
 
     /// What experiments compute on.
@@ -60,7 +90,7 @@ impl Dataset {
             return Ok(());
         }
         let folder = self.pack.folder();
-        self.pack = Pack::open_damaged(folder).map_err(|e| fault::of_pack(folder, &e))?;
+        self.pack = Arc::new(Pack::open_damaged(folder).map_err(|e| fault::of_pack(folder, &e))?);
         self.resident.borrow_mut().clear();
         Ok(())
     }
@@ -162,15 +192,41 @@ impl Dataset {
     pub fn clips(&self, split: Split) -> Vec<usize> {
         let clips = &self.pack.manifest().clips;
         let damage = self.pack.damage();
-        let usable = |index| damage.is_none_or(|damage| !damage.clips.contains(&index));
+        let seen = self.view.clips.as_ref();
+        let usable = |index| {
+            damage.is_none_or(|damage| !damage.clips.contains(&index))
+                && seen.is_none_or(|seen| seen.contains(&index))
+        };
         (0..clips.len())
             .filter(|&index| clips[index].split == split && usable(index))
             .collect()
     }
 
-    /// Whether a clip carries the positive label.
+    /// Whether a clip of training or validation carries the positive label.
+    ///
+    /// # Panics
+    /// For a test clip: its label is sealed, and is among [`Self::labels`] alone.
     pub fn is_positive(&self, clip: usize) -> bool {
-        self.pack.manifest().is_positive(self.clip(clip))
+        let entry = self.clip(clip);
+        assert!(
+            entry.split != Split::Test,
+            "the label of test clip {} was read outside of the test evaluation",
+            entry.id
+        );
+        self.label(clip)
+    }
+
+    /// Whether the clips of a split carry the positive label, in the order of [`Self::clips`].
+    pub fn labels(&self, of: Readable<'_>) -> Vec<bool> {
+        let clips = self.clips(of.split()).into_iter();
+        clips.map(|clip| self.label(clip)).collect()
+    }
+
+    fn label(&self, clip: usize) -> bool {
+        match &self.view.positive {
+            Some(positive) => positive[clip],
+            None => self.pack.manifest().is_positive(self.clip(clip)),
+        }
     }
 
     /// A clip's entry in the manifest.

@@ -21,6 +21,8 @@ pub struct Quality {
     pub brier: f64,
     /// Expected calibration error in ten bins.
     pub calibration_error: f64,
+    /// How many different scores the clips got; one says that the model answers the same to all.
+    pub distinct_scores: usize,
 }
 
 impl Quality {
@@ -32,12 +34,14 @@ impl Quality {
             log_loss: log_loss(labels, logits),
             brier: brier_score(labels, logits),
             calibration_error: calibration_error(labels, logits),
+            distinct_scores: distinct(logits),
         })
     }
 
     /// The figures by name: `<split>_ap`, `<split>_ap_low` and `_high` (ends of the interval),
-    /// `<split>_log_loss`, `<split>_brier`, `<split>_calibration_error`.
-    pub fn named(&self, split: &str) -> [(String, f64); 6] {
+    /// `<split>_log_loss`, `<split>_brier`, `<split>_calibration_error`, `<split>_distinct_scores`.
+    #[allow(clippy::cast_precision_loss)]
+    pub fn named(&self, split: &str) -> [(String, f64); 7] {
         [
             ("ap", self.average_precision),
             ("ap_low", self.interval.0),
@@ -45,9 +49,18 @@ impl Quality {
             ("log_loss", self.log_loss),
             ("brier", self.brier),
             ("calibration_error", self.calibration_error),
+            ("distinct_scores", self.distinct_scores as f64),
         ]
         .map(|(name, value)| (format!("{split}_{name}"), value))
     }
+}
+
+/// How many different values there are.
+fn distinct(scores: &[f64]) -> usize {
+    let mut sorted = scores.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.dedup();
+    sorted.len()
 }
 
 /// The 2.5th and 97.5th percentile of average precision over 200 resamples of the clips with
@@ -78,7 +91,7 @@ pub fn bootstrap_interval(
     clippy::cast_precision_loss,
     clippy::cast_sign_loss
 )]
-fn percentile(sorted: &[f64], share: f64) -> Option<f64> {
+pub(crate) fn percentile(sorted: &[f64], share: f64) -> Option<f64> {
     let place = share * (sorted.len().checked_sub(1)?) as f64;
     let (low, above) = (place.floor() as usize, place.fract());
     let next = sorted.get(low + 1).unwrap_or(&sorted[low]);
@@ -120,6 +133,19 @@ mod tests {
     fn a_split_without_positives_has_no_quality() {
         let mut random = stream(1, Stream::Bootstrap, 0);
         assert_eq!(Quality::of(&[false, false], &[0.1, 0.2], &mut random), None);
+    }
+
+    #[test]
+    fn the_same_score_for_every_clip_shows() {
+        let (labels, scores) = sample();
+        let of = |scores: &[f64]| {
+            let mut random = stream(1, Stream::Bootstrap, 0);
+            let named = Quality::of(&labels, scores, &mut random).unwrap();
+            let named = named.named("validation").into_iter();
+            named.collect::<std::collections::BTreeMap<_, _>>()["validation_distinct_scores"]
+        };
+        assert_eq!(of(&vec![0.3; labels.len()]), 1.0);
+        assert!(of(&scores) > 100.0);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One experiment, whole: configuration → features → training → validation → metrics → artifacts.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
@@ -11,8 +12,9 @@ use orze_campaign::{Configuration, Execution, Failure, FailureKind, Metrics};
 use crate::artifacts::{Artifacts, CurvePoint};
 use crate::dataset::Dataset;
 use crate::fault;
-use crate::pack::Split;
+use crate::observer::Observer;
 use crate::recipe::Recipe;
+use crate::seal::{Readable, Unsealed};
 use crate::training::Training;
 
 /// What one experiment is given.
@@ -67,12 +69,24 @@ pub fn run(
     input: &ExperimentInput<'_>,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Completed, Failure> {
+    watched(input, None, progress)
+}
+
+/// [`run`], with somebody who watches.
+///
+/// # Errors
+/// As [`run`].
+pub fn watched(
+    input: &ExperimentInput<'_>,
+    observer: Option<&Observer>,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Completed, Failure> {
     let started = Instant::now();
     let (recipe, effective) = Recipe::read(input.configuration, input.encoder)?;
     let dropped = input.dataset.left_out(input.execution.drop_unreadable)?;
     let features = input.dataset.features(&recipe.backbone)?;
     let mut artifacts = Artifacts::begin(input.directory, &effective, input.encoder)?;
-    let mut training = Training::new(input, recipe, features)?;
+    let mut training = Training::new((input, observer), recipe, features)?;
 
     let mut best: Option<Best> = None;
     for epoch in 0..training.recipe.epochs {
@@ -106,22 +120,37 @@ pub fn run(
 
     let mut values = training.values(&best.point);
     values.extend(executed(input.execution, dropped));
-    let quality = training.quality(Split::Validation, &best.logits)?;
+    let quality = training.quality(Readable::Validation, &best.logits)?;
     values.extend(quality.named("validation"));
-    let mut predictions = training.predictions(Split::Validation, &best.logits);
-    if input.evaluate_test {
-        let (logits, _) = training.evaluate(Split::Test, best.warmup, progress)?;
-        values.extend(training.quality(Split::Test, &logits)?.named("test"));
-        predictions.extend(training.predictions(Split::Test, &logits));
+    let mut predictions = training.predictions(Readable::Validation, &best.logits);
+    if let Some(unsealed) = Unsealed::when(input.evaluate_test) {
+        let test = Readable::Test(&unsealed);
+        let (logits, _) = training.evaluate(test, best.warmup, progress)?;
+        values.extend(training.quality(test, &logits)?.named("test"));
+        predictions.extend(training.predictions(test, &logits));
     }
     artifacts.predictions(&predictions)?;
     let metrics = Metrics {
         objective: best.point.validation_ap,
         values,
         train_seconds: started.elapsed().as_secs_f64(),
+        provenance: provenance(&effective, input.encoder),
     };
     artifacts.metrics(&metrics)?;
     Ok(Completed { metrics, effective })
+}
+
+/// Digests of what was really trained.
+fn provenance(
+    effective: &Configuration,
+    encoder: Option<&EncoderSpec>,
+) -> BTreeMap<String, String> {
+    let consumed = ("configuration", effective.fingerprint().to_string());
+    let encoder = encoder.map(|encoder| ("encoder", encoder.graph.digest()));
+    let digests = [consumed].into_iter().chain(encoder);
+    digests
+        .map(|(name, digest)| (name.to_owned(), digest))
+        .collect()
 }
 
 /// What of the execution stands beside the metrics: only what was asked for.

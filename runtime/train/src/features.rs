@@ -173,7 +173,7 @@ pub fn uniform_frames(length: usize, wanted: usize) -> impl Iterator<Item = usiz
 /// Mean and deviation of each dimension over the frames of the training clips `clips`; a dimension that
 /// does not vary gets deviation 1.
 #[allow(clippy::cast_precision_loss)]
-fn training_moments(map: &Backbone, clips: &[usize]) -> (Vec<f64>, Vec<f64>) {
+pub(crate) fn training_moments(map: &Backbone, clips: &[usize]) -> (Vec<f64>, Vec<f64>) {
     let (mut count, mut mean, mut square) = (0_u64, vec![0.0; map.dim], vec![0.0; map.dim]);
     for &index in clips {
         for row in map.clip(index).chunks_exact(map.dim) {

@@ -5,7 +5,9 @@
 //! validation each epoch through the same forward pass. [`recipe::Recipe`] lists every knob.
 
 pub mod artifacts;
+pub mod audit;
 pub mod baseline;
+pub mod blackbox;
 mod cell_means;
 pub mod command;
 pub mod dataset;
@@ -16,11 +18,13 @@ pub mod fault;
 pub mod features;
 pub mod kernels;
 pub mod layers;
+pub mod leakage;
 pub mod loss;
 pub mod mask;
 pub mod memory;
 pub mod metrics;
 pub mod model;
+pub mod observer;
 pub mod optimiser;
 pub mod pack;
 pub mod parameters;
@@ -28,6 +32,7 @@ pub mod pass;
 pub mod recipe;
 pub mod sampling;
 pub mod schedule;
+pub mod seal;
 pub mod step;
 pub mod surrogate;
 pub mod table;
@@ -35,4 +40,5 @@ pub mod table;
 mod testing;
 pub mod threads;
 mod training;
+pub mod verify;
 pub mod worker;

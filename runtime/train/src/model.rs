@@ -53,9 +53,11 @@ impl Model {
     /// # Errors
     /// When a shape does not fit or the device has no memory left.
     pub fn forward(&self, x: &Tensor, mask: Option<&Mask>, pass: &Pass) -> Result<Tensor> {
-        let x = self.encode(x, mask, pass)?;
-        let pooled = self.pooling.forward(&x, mask)?; // [batch, dim]
-        self.score(&pass.dropout(&pooled)?)
+        let frames = self.encode(x, mask, pass)?;
+        let pooled = self.pooling.forward(&frames, mask)?; // [batch, dim]
+        let logits = self.score(&pass.dropout(&pooled)?)?;
+        pass.note(x, mask, &logits)?;
+        Ok(logits)
     }
 
     /// `[batch, time, inputs]` → contextualised frames `[batch, time, dim]`, before the pooling.

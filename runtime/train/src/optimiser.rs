@@ -235,6 +235,11 @@ impl Gradients {
         self.norm.to_dtype(DType::F64)?.to_scalar()
     }
 
+    /// One a variable, in their order; none where the loss does not depend on it.
+    pub(crate) fn by_variable(&self) -> &[Option<Tensor>] {
+        &self.sums
+    }
+
     /// Those that there are.
     #[cfg(test)]
     pub(crate) fn each(&self) -> impl Iterator<Item = &Tensor> {

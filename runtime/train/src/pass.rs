@@ -7,6 +7,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::kernels;
+use crate::mask::Mask;
+use crate::observer::{Drops, ForwardTrace, Observer, note_drops};
 
 /// The one argument that tells training from evaluation: both run the same `forward`.
 #[derive(Debug)]
@@ -14,6 +16,15 @@ pub struct Pass {
     /// Share of the warm-up that is done, in `[0, 1]`; the bypass bounds depend on it.
     pub warmup: f64,
     dropout: Option<(f64, RefCell<ChaCha8Rng>)>,
+    watched: Option<Watched>,
+}
+
+/// Who watches a pass, and what was seen of it.
+#[derive(Debug)]
+struct Watched {
+    observer: Observer,
+    drops: RefCell<Drops>,
+    forward: RefCell<Option<ForwardTrace>>,
 }
 
 impl Pass {
@@ -22,6 +33,7 @@ impl Pass {
         Self {
             warmup,
             dropout: (rate > 0.0).then(|| (rate, RefCell::new(random))),
+            watched: None,
         }
     }
 
@@ -30,7 +42,35 @@ impl Pass {
         Self {
             warmup,
             dropout: None,
+            watched: None,
         }
+    }
+
+    /// The same pass, watched.
+    #[must_use]
+    pub fn watched(self, observer: Option<&Observer>) -> Self {
+        let watched = observer.map(|observer| Watched {
+            observer: observer.clone(),
+            drops: RefCell::default(),
+            forward: RefCell::default(),
+        });
+        Self { watched, ..self }
+    }
+
+    /// Notes what the model was given and gave, where somebody watches.
+    pub(crate) fn note(&self, x: &Tensor, mask: Option<&Mask>, logits: &Tensor) -> Result<()> {
+        if let Some(watched) = &self.watched {
+            let own = (self.warmup, watched.drops.take());
+            let forward = watched.observer.forward(x, mask, logits, own)?;
+            watched.forward.replace(Some(forward));
+        }
+        Ok(())
+    }
+
+    /// The observer and what it saw of the last pass through the model, once.
+    pub(crate) fn seen(&self) -> Option<(&Observer, ForwardTrace)> {
+        let watched = self.watched.as_ref()?;
+        Some((&watched.observer, watched.forward.take()?))
     }
 
     /// Zeroes entries at the dropout rate and scales the rest to keep the mean; nothing in an
@@ -39,6 +79,14 @@ impl Pass {
     /// # Errors
     /// When the device has no memory left.
     pub fn dropout(&self, x: &Tensor) -> Result<Tensor> {
+        let dropped = self.dropped(x)?;
+        if let Some(watched) = &self.watched {
+            note_drops(&mut watched.drops.borrow_mut(), x, &dropped)?;
+        }
+        Ok(dropped)
+    }
+
+    fn dropped(&self, x: &Tensor) -> Result<Tensor> {
         let Some((rate, random)) = &self.dropout else {
             return Ok(x.clone());
         };

@@ -23,6 +23,8 @@ pub enum Stream {
     Dropout = 4,
     /// Resamples of the intervals, one stream a split.
     Bootstrap = 5,
+    /// Draws of a verification before a campaign.
+    Verification = 6,
 }
 
 /// The generator of a purpose, in a given step of training.

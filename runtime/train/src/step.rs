@@ -104,7 +104,11 @@ fn part(
     let clips = targets.dim(0)?;
     let part = batch.narrow(first, count)?;
     let logits = model.forward(&part.x, part.mask.as_ref(), pass)?;
-    let mean = loss.forward(&logits, &targets.narrow(0, first, count)?)?;
+    let targets = targets.narrow(0, first, count)?;
+    let mean = loss.forward(&logits, &targets)?;
+    if let Some((observer, forward)) = pass.seen() {
+        observer.part(first, forward, &targets)?;
+    }
     #[allow(clippy::cast_precision_loss)]
     let share = if count == clips {
         mean

@@ -163,6 +163,7 @@ impl Surrogate {
             std::thread::sleep(left.min(POLL));
         }
         let metrics = Metrics {
+            provenance: BTreeMap::new(),
             objective,
             values: BTreeMap::from([("objective".to_owned(), objective)]),
             train_seconds: started.elapsed().as_secs_f64(),

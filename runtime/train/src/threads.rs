@@ -6,13 +6,15 @@
 //! a result. Candle's own threads must be off meanwhile (`RAYON_NUM_THREADS=1`), as they are in a
 //! worker.
 
+use std::sync::Arc;
+
 use orze_campaign::InputError;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// Threads that live as long as their worker.
-#[derive(Debug, Default)]
-pub struct Threads(Option<ThreadPool>);
+#[derive(Debug, Clone, Default)]
+pub struct Threads(Option<Arc<ThreadPool>>);
 
 impl Threads {
     /// `count` threads; with one of them, work is done by whoever asks for it.
@@ -28,12 +30,12 @@ impl Threads {
             InputError::new(format!("{count} threads can't be started: {error}"))
                 .hint("lower `threads` in [slots]")
         })?;
-        Ok(Self(Some(pool)))
+        Ok(Self(Some(Arc::new(pool))))
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.0.as_ref().map_or(1, ThreadPool::current_num_threads)
+        self.0.as_ref().map_or(1, |pool| pool.current_num_threads())
     }
 
     /// `work` on each item, in the order of the items; the first error in that order.

@@ -14,12 +14,14 @@ use crate::features::Features;
 use crate::memory::trainable_parameters;
 use crate::metrics::{average_precision, log_loss, sigmoid};
 use crate::model::{Model, ModelConfig};
+use crate::observer::Observer;
 use crate::optimiser::{AdamW, AdamWConfig};
 use crate::pack::Split;
 use crate::parameters::Parameters;
 use crate::pass::Pass;
 use crate::recipe::Recipe;
 use crate::sampling::{Stream, epoch_order, feature_noise, mixup, part_of_stream, stream};
+use crate::seal::Readable;
 use crate::step;
 
 /// Clips of one evaluation batch on a device of its own.
@@ -43,6 +45,7 @@ pub(crate) struct Scores {
 /// The state of a running experiment.
 pub(crate) struct Training<'a> {
     input: &'a ExperimentInput<'a>,
+    observer: Option<&'a Observer>,
     pub recipe: Recipe,
     features: Features,
     pub parameters: Parameters,
@@ -67,7 +70,7 @@ struct Unchecked {
 
 impl<'a> Training<'a> {
     pub fn new(
-        input: &'a ExperimentInput<'a>,
+        (input, observer): (&'a ExperimentInput<'a>, Option<&'a Observer>),
         recipe: Recipe,
         features: Features,
     ) -> Result<Self, Failure> {
@@ -107,6 +110,7 @@ impl<'a> Training<'a> {
         };
         let mut training = Self {
             input,
+            observer,
             recipe,
             features,
             parameters,
@@ -121,6 +125,10 @@ impl<'a> Training<'a> {
         };
         let per_epoch = training.order(0).len().div_ceil(training.recipe.batch_size);
         training.steps = training.recipe.epochs * per_epoch;
+        if let Some(observer) = observer {
+            let begun = observer.begun(&training.parameters);
+            begun.map_err(|e| fault::of_candle(&e))?;
+        }
         Ok(training)
     }
 
@@ -191,7 +199,7 @@ impl<'a> Training<'a> {
             self.alive(false, progress)?;
         }
         total += self.check()?;
-        let (logits, scores) = self.evaluate(Split::Validation, self.warmup(), progress)?;
+        let (logits, scores) = self.evaluate(Readable::Validation, self.warmup(), progress)?;
         Ok(EpochReport {
             point: CurvePoint {
                 epoch: epoch + 1,
@@ -275,9 +283,10 @@ impl<'a> Training<'a> {
         let count = targets.len();
         let targets = Tensor::from_vec(targets, count, self.features.device())?;
         let (warmup, dropout) = (self.warmup(), self.recipe.dropout);
+        let observer = self.observer;
         let pass = |shard| {
             let random = part_of_stream(seed, Stream::Dropout, step, shard);
-            Pass::training(warmup, dropout, random)
+            Pass::training(warmup, dropout, random).watched(observer)
         };
         let what = (&self.model, &self.recipe.loss);
         let (loss, gradients) = match self.at_once() {
@@ -292,8 +301,14 @@ impl<'a> Training<'a> {
             }
         };
         let limit = self.recipe.gradient_clip;
+        if let Some(observer) = self.observer {
+            observer.before_update(&self.parameters)?;
+        }
         self.optimiser
             .step(&gradients, learning_rate, limit, threads)?;
+        if let Some(observer) = self.observer {
+            observer.step((clips, learning_rate), &loss, &gradients, &self.parameters)?;
+        }
         Ok(Unchecked {
             step,
             clips: count as f64,
@@ -305,10 +320,11 @@ impl<'a> Training<'a> {
     /// Logits of a split, in the manifest's order, and what they are worth.
     pub fn evaluate(
         &self,
-        split: Split,
+        of: Readable<'_>,
         warmup: f64,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<(Vec<f64>, Scores), Failure> {
+        let split = of.split();
         let clips = self.input.dataset.clips(split);
         let threads = self.input.dataset.threads();
         let most = if self.features.device().is_cpu() {
@@ -319,21 +335,27 @@ impl<'a> Training<'a> {
         let most = self.at_once().map_or(most, |clips| clips.min(most));
         let chunks: Vec<&[usize]> = clips.chunks(most).collect();
         let (features, model, frames) = (&self.features, &self.model, self.recipe.seq_len);
+        let observer = self.observer;
         let mut logits = Vec::with_capacity(clips.len());
+        let mut watched = Vec::new();
         for chunks in chunks.chunks(threads.count()) {
             let scored = threads.map(chunks, |chunk| {
                 let batch = features.batch(chunk, frames)?;
-                let pass = Pass::evaluation(warmup);
-                model
-                    .forward(&batch.x, batch.mask.as_ref(), &pass)?
-                    .to_vec1::<f32>()
+                let pass = Pass::evaluation(warmup).watched(observer);
+                let logits = model.forward(&batch.x, batch.mask.as_ref(), &pass)?;
+                let seen = pass.seen().map(|(_, forward)| (chunk.to_vec(), forward));
+                Ok((logits.to_vec1::<f32>()?, seen))
             });
-            for scores in scored.map_err(|e| fault::of_candle(&e))? {
+            for (scores, seen) in scored.map_err(|e: candle_core::Error| fault::of_candle(&e))? {
                 logits.extend(scores.into_iter().map(f64::from));
+                watched.extend(seen);
             }
             self.alive(false, progress)?;
         }
-        let labels = self.labels(split);
+        if let Some(observer) = self.observer {
+            observer.evaluated(split, watched, &logits);
+        }
+        let labels = self.input.dataset.labels(of);
         if let Some(position) = logits.iter().position(|logit| !logit.is_finite()) {
             let clip = &self.input.dataset.clip(clips[position]).id;
             return Err(Failure::new(
@@ -351,26 +373,22 @@ impl<'a> Training<'a> {
     }
 
     /// What logits of a split, in the manifest's order, are worth.
-    pub fn quality(&self, split: Split, logits: &[f64]) -> Result<Quality, Failure> {
+    pub fn quality(&self, of: Readable<'_>, logits: &[f64]) -> Result<Quality, Failure> {
+        let split = of.split();
         let mut random = stream(self.input.seed, Stream::Bootstrap, split as usize);
-        Quality::of(&self.labels(split), logits, &mut random).ok_or_else(|| unrankable(split))
-    }
-
-    fn labels(&self, split: Split) -> Vec<bool> {
-        let dataset = self.input.dataset;
-        let clips = dataset.clips(split);
-        clips.iter().map(|&c| dataset.is_positive(c)).collect()
+        let labels = self.input.dataset.labels(of);
+        Quality::of(&labels, logits, &mut random).ok_or_else(|| unrankable(split))
     }
 
     /// What the best epoch and the size of everything were, by name.
     #[allow(clippy::cast_precision_loss)]
     pub fn values(&self, best: &CurvePoint) -> BTreeMap<String, f64> {
-        let count = |split| {
-            let labels = self.labels(split);
+        let count = |of| {
+            let labels = self.input.dataset.labels(of);
             let positives = labels.iter().filter(|&&label| label).count();
             (labels.len() as f64, positives as f64)
         };
-        let (train, validation) = (count(Split::Train), count(Split::Validation));
+        let (train, validation) = (count(Readable::Train), count(Readable::Validation));
         [
             ("train_loss", best.train_loss),
             ("epochs", self.recipe.epochs as f64),
@@ -389,15 +407,16 @@ impl<'a> Training<'a> {
     }
 
     /// The rows of a split's predictions.
-    pub fn predictions(&self, split: Split, logits: &[f64]) -> Vec<Prediction> {
-        let dataset = self.input.dataset;
-        let row = |(&clip, &logit): (&usize, &f64)| Prediction {
+    pub fn predictions(&self, of: Readable<'_>, logits: &[f64]) -> Vec<Prediction> {
+        let (dataset, split) = (self.input.dataset, of.split());
+        let clips = dataset.clips(split).into_iter().zip(dataset.labels(of));
+        let row = |((clip, label), &logit): ((usize, bool), &f64)| Prediction {
             id: dataset.clip(clip).id.clone(),
             split: split.name(),
-            label: dataset.is_positive(clip),
+            label,
             score: sigmoid(logit),
         };
-        dataset.clips(split).iter().zip(logits).map(row).collect()
+        clips.zip(logits).map(row).collect()
     }
 }
 

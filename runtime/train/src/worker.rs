@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use orze_campaign::protocol::{PROTOCOL_VERSION, Reply, Request, TrainRequest, TrainerSpec};
+use orze_campaign::protocol::{
+    PROTOCOL_VERSION, Reply, Request, TrainRequest, TrainerSpec, VerifyRequest,
+};
 use orze_campaign::{Failure, FailureKind, Metrics};
 
 use crate::command::{Script, Tree};
@@ -23,6 +25,7 @@ use crate::fault;
 use crate::memory;
 use crate::surrogate::Surrogate;
 use crate::threads::Threads;
+use crate::verify;
 
 /// Longest silence of a running experiment; the protocol promises five seconds.
 const HEARTBEAT: Duration = Duration::from_millis(500);
@@ -143,6 +146,7 @@ impl<W: Write> Worker<W> {
                 memory_mib,
             }) => self.load(version, &trainer, memory_mib),
             Ok(Request::Train(request)) => self.train(&request),
+            Ok(Request::Verify(request)) => self.verify(&request),
             Ok(Request::Cancel { .. }) => Ok(()),
             Err(message) => self.fail(None, Failure::new(FailureKind::WorkerLost, message), false),
         }
@@ -202,6 +206,36 @@ impl<W: Write> Worker<W> {
                     failure.kind == FailureKind::TimedOut && self.signals.is_cancelled(fence);
                 self.fail(Some(fence), failure, cancelled)
             }
+        }
+    }
+
+    /// Verifies what was loaded; a surrogate and a script have nothing here that could be looked into.
+    fn verify(&mut self, request: &VerifyRequest) -> io::Result<()> {
+        let Some(Trainer::Candle(dataset)) = self.trainer.take() else {
+            let failure = Failure::new(FailureKind::TrainerFault, "has no trainer to verify");
+            return self.fail(None, failure, false);
+        };
+        let (mut last, mut broken_pipe) = (Instant::now(), None);
+        let outcome = caught(|| {
+            verify::verify(&dataset, request, &mut |done, of, what| {
+                if done == 0 || last.elapsed() >= HEARTBEAT {
+                    last = Instant::now();
+                    let what = what.to_owned();
+                    if let Err(error) = self.reply(&Reply::Verifying { done, of, what }) {
+                        broken_pipe = Some(error);
+                        return ControlFlow::Break(());
+                    }
+                }
+                self.signals.stop(NO_FENCE - 1)
+            })
+        });
+        self.trainer = Some(Trainer::Candle(dataset));
+        if let Some(error) = broken_pipe {
+            return Err(error);
+        }
+        match outcome {
+            Ok(verification) => self.reply(&Reply::Verified(verification)),
+            Err(failure) => self.fail(None, failure, false),
         }
     }
 

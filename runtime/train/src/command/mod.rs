@@ -11,6 +11,7 @@ mod result;
 mod tree;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -246,11 +247,21 @@ impl Script {
         let (objective, values) =
             result::read(&text, &self.spec.objective, &request.configuration)?;
         Ok(Metrics {
+            provenance: std::collections::BTreeMap::new(),
             objective,
             values,
             train_seconds: seconds,
         })
     }
+}
+
+/// The keys that a script said it has used, of an attempt that is done.
+///
+/// # Errors
+/// When its `metrics.json` can't be read.
+pub fn consumed(request: &TrainRequest) -> Result<BTreeSet<String>, Failure> {
+    let text = result::find(&request.directory, &request.experiment.to_string())?;
+    Ok(text.as_deref().map(result::consumed).unwrap_or_default())
 }
 
 /// A line for the attempt's log.

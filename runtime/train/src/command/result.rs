@@ -120,6 +120,20 @@ pub fn read(
     Ok((measured, values))
 }
 
+/// The keys that the script says it has used; none where it says nothing, or nothing that can be read.
+pub fn consumed(text: &str) -> BTreeSet<String> {
+    let value: Value = serde_json::from_str(&readable(text)).unwrap_or_default();
+    let names = value["consumed"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    names
+        .iter()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
+}
+
 /// Every key of the configuration must be among those that the script has used: a result must not
 /// stand under a setting that did nothing.
 fn verify_consumed(consumed: &Value, configuration: &Configuration) -> Result<(), Failure> {
