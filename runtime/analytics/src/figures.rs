@@ -15,6 +15,7 @@ mod over_time;
 mod policies;
 mod researchers;
 mod running_best;
+mod seeds;
 mod slots;
 mod variance;
 
@@ -29,6 +30,7 @@ pub use learning_rate::learning_rate;
 pub use policies::{PolicyCurve, policies};
 pub use researchers::researchers;
 pub use running_best::running_best;
+pub use seeds::seeds;
 pub use slots::slots;
 pub use variance::variance;
 

@@ -2,7 +2,8 @@
 //!
 //! [`Learned::of`] is what the report, the export and the live view show. Each entry carries its
 //! number of observations; warnings and caveats are plain sentences in the data, so that every
-//! view says the same. Results of the surrogate trainer are analysed like any other and are to be
+//! view says the same. Only experiments of the search are looked at: what measures one again is
+//! [`crate::selection`]'s. Results of the surrogate trainer are analysed like any other and are to be
 //! marked where they are shown.
 
 mod agreement;
@@ -105,7 +106,7 @@ impl Options {
 pub struct Learned {
     /// Measurements: completed experiments with a finite objective.
     pub n: usize,
-    /// Finished experiments, completed or failed.
+    /// Finished experiments of the search, completed or failed.
     pub finished: usize,
     /// The share of variance that each dimension and the architecture cell explain; the largest
     /// first. Paper §5.4, table 3.

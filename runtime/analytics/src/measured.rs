@@ -25,17 +25,19 @@ pub(crate) fn finish_key(record: &ExperimentRecord) -> (i64, ExperimentId) {
     (record.finished_at_ms.unwrap_or(i64::MAX), record.id)
 }
 
-/// The finished records, completed or failed, in the order of finishing.
+/// The finished experiments of the search, completed or failed, in the order of finishing. What
+/// measures one again, such as a replicate, is none: it would count a configuration twice, and pass off
+/// a repetition as an improvement.
 pub fn finished(records: &[ExperimentRecord]) -> Vec<&ExperimentRecord> {
     let mut finished: Vec<_> = records
         .iter()
-        .filter(|record| record.status.is_finished())
+        .filter(|record| record.status.is_finished() && record.kind.is_search())
         .collect();
     finished.sort_by_key(|record| finish_key(record));
     finished
 }
 
-/// The measurements in the order of finishing.
+/// The measurements of the search in the order of finishing.
 pub fn measured(records: &[ExperimentRecord]) -> Vec<Measured<'_>> {
     finished(records)
         .into_iter()
@@ -43,7 +45,7 @@ pub fn measured(records: &[ExperimentRecord]) -> Vec<Measured<'_>> {
         .collect()
 }
 
-/// The measurements from the best down; equal objectives in the order of finishing.
+/// The measurements of the search from the best down; equal objectives in the order of finishing.
 pub fn ranked(records: &[ExperimentRecord]) -> Vec<Measured<'_>> {
     let mut ranked = measured(records);
     ranked.sort_by(|a, b| b.objective.total_cmp(&a.objective));

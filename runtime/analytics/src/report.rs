@@ -1,5 +1,6 @@
 //! The report of a campaign: what it learned, in words, tables and figures, at any moment of it.
 
+mod believed;
 mod caveats;
 mod paper;
 mod pictures;
@@ -18,6 +19,8 @@ use crate::measured::{Measured, is_surrogate, measured};
 use crate::running::{Running, Snapshot};
 use crate::text::SURROGATE;
 use crate::utilisation::Utilisation;
+
+pub use believed::Evidence;
 
 /// A result to compare the campaign with, measured on the same split.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +59,9 @@ pub struct ReportInput<'a> {
     pub runtime_note: Vec<String>,
     /// What the search is by its opening round, and how a portfolio shares the credit: a sentence.
     pub search: Option<String>,
+    /// Whether the results can be believed; without it, the report ranks single values and says
+    /// nothing of that.
+    pub evidence: Option<Evidence<'a>>,
     /// How the statistics are made.
     pub options: Options,
 }
@@ -167,6 +173,7 @@ impl Findings<'_> {
         self.progress_section(&mut page);
         page.heading("Leaderboard");
         page.table(self.leaderboard(), "No completed experiment yet.");
+        self.believed_section(&mut page);
         self.architecture_section(&mut page);
         self.components_section(&mut page);
         self.dynamics_section(&mut page);

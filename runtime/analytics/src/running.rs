@@ -1,5 +1,6 @@
 //! The figures of a campaign while it runs: counts, the best, the running best, each researcher's
-//! share and the mean of every architecture cell, kept up to date one record at a time.
+//! share and the mean of every architecture cell, kept up to date one record at a time. What measures
+//! an experiment again (replicates, reference, test runs) counts as finished and as nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,6 +32,9 @@ struct Seen {
     name: String,
     researcher: String,
     status: Status,
+    /// Whether it tried something new; what repeats an experiment is counted, and neither improves
+    /// the best nor belongs to an author.
+    is_search: bool,
     failure: Option<FailureKind>,
     objective: Option<f64>,
     cell: Option<Vec<String>>,
@@ -381,6 +385,7 @@ impl Running {
             name: record.name.clone(),
             researcher: record.researcher.clone(),
             status: record.status,
+            is_search: record.kind.is_search(),
             failure: record.failure.as_ref().map(|failure| failure.kind),
             objective: Measured::of(record).map(|measured| measured.objective),
             cell: cell.filter(|cell| !cell.is_empty()),
@@ -392,7 +397,9 @@ impl Running {
 impl Totals {
     /// Once an experiment.
     fn admit(&mut self, seen: &Seen) {
-        self.author(seen).proposed += 1;
+        if seen.is_search {
+            self.author(seen).proposed += 1;
+        }
     }
 
     fn author(&mut self, seen: &Seen) -> &mut Author {
@@ -406,9 +413,13 @@ impl Totals {
             return;
         }
         self.finished.insert(seen.key);
-        self.author(seen).finished += 1;
+        if seen.is_search {
+            self.author(seen).finished += 1;
+        }
         if seen.status == Status::Failed {
-            self.author(seen).failed += 1;
+            if seen.is_search {
+                self.author(seen).failed += 1;
+            }
             if let Some(kind) = seen.failure {
                 *self.failures.entry(kind).or_default() += 1;
             }
@@ -417,7 +428,7 @@ impl Totals {
         if let Some(seconds) = seen.train_seconds {
             self.train_seconds.add(seconds);
         }
-        if let Some(objective) = seen.objective {
+        if let Some(objective) = seen.objective.filter(|_| seen.is_search) {
             self.measure(seen, objective);
         }
     }

@@ -16,6 +16,7 @@ pub mod two_way;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use anova::f_tail;
 pub use anova::{
     GroupSummary, OneWay, one_way, one_way_by_key, one_way_of_summaries, pooled_deviation,
 };

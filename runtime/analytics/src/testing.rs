@@ -97,3 +97,51 @@ pub(crate) fn with(mut record: ExperimentRecord, values: &[(&str, &str)]) -> Exp
     }
     record
 }
+
+/// Ten results: number 3 has the best single value and is beaten, 4 leads with a test score, 2 is as
+/// good as it, 5 has one of three seeds and 9 failed under one.
+pub(crate) fn verified() -> (Vec<ExperimentRecord>, crate::Selection) {
+    let values = [0.5, 0.86, 0.92, 0.88, 0.87, 0.3, 0.2, 0.1, 0.855, 0.45];
+    let mut records: Vec<_> = (1..)
+        .zip(values)
+        .map(|(id, value)| completed(id, "tpe", value))
+        .collect();
+    let seeds = [
+        (4, 0.862),
+        (4, 0.870),
+        (4, 0.866),
+        (2, 0.868),
+        (2, 0.861),
+        (2, 0.863),
+        (3, 0.84),
+        (5, 0.865),
+    ];
+    for (id, (parent, value)) in (11..).zip(seeds) {
+        records.push(repeat(
+            completed(id, "tpe", value),
+            Origin::Replicate,
+            parent,
+        ));
+    }
+    records.push(repeat(failed(19, "tpe"), Origin::Replicate, 9));
+    let mut test = repeat(completed(20, "tpe", 0.864), Origin::Test, 4);
+    for (name, value) in [
+        ("test_ap", 0.831),
+        ("test_ap_low", 0.79),
+        ("test_ap_high", 0.87),
+    ] {
+        test.metrics.insert(name.to_owned(), value);
+    }
+    records.push(test);
+    records.push(repeat(completed(21, "tpe", 0.5), Origin::Reference, 1));
+    let settings = crate::SelectionSettings::default();
+    let selection = crate::Selection::of(settings, &records);
+    (records, selection)
+}
+
+/// The record as one that repeats another.
+pub(crate) fn repeat(mut record: ExperimentRecord, kind: Origin, parent: u64) -> ExperimentRecord {
+    record.kind = kind;
+    record.parent = Some(ExperimentId(parent));
+    record
+}

@@ -245,3 +245,25 @@ fn architectures_may_be_whole_numbers() {
     assert!(svg.contains("by backbone × encoder, n = 6"), "{svg}");
     assert!(!svg.contains("other graphs"), "{svg}");
 }
+
+#[test]
+fn fresh_seeds_stand_beside_what_stood_out_and_the_test() {
+    let (_, selection) = crate::testing::verified();
+    let svg = seeds(&CONTEXT, &selection.standings(10)).unwrap();
+    for text in [
+        "Under fresh seeds, n = 8 over 4 configurations",
+        "000004 idea_4",
+        "≈ leader",
+        "beaten",
+        "validation average precision",
+        "test, with its interval over clips",
+    ] {
+        assert!(svg.contains(text), "{text}: {svg}");
+    }
+    assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+    crate::raster::png(&svg).unwrap();
+    let untested: Vec<_> = selection.standings(10).split_off(1);
+    assert!(!seeds(&CONTEXT, &untested).unwrap().contains("test, with"));
+    let none = seeds(&CONTEXT, &selection.standings(10)[3..4]).unwrap_err();
+    assert!(none.starts_with("Not enough data yet"), "{none}");
+}

@@ -115,7 +115,8 @@ pub(super) fn gains(
 ) -> Vec<ResearcherGain> {
     let mut by_name: BTreeMap<&str, (ResearcherGain, Vec<f64>)> = BTreeMap::new();
     // Sums depend on the order by their rounding.
-    let mut ordered: Vec<&ExperimentRecord> = records.iter().collect();
+    let searched = records.iter().filter(|record| record.kind.is_search());
+    let mut ordered: Vec<&ExperimentRecord> = searched.collect();
     ordered.sort_by_key(|record| record.id);
     for record in ordered {
         let name = record.researcher.as_str();

@@ -6,6 +6,7 @@ use orze_campaign::Status;
 
 use super::Findings;
 use crate::measured::Measured;
+use crate::selection::Selection;
 use crate::statistics::pooled_deviation;
 use crate::text::{count, objective};
 
@@ -28,7 +29,7 @@ impl Findings<'_> {
                     .to_owned(),
             );
         }
-        caveats.push(noise(results));
+        caveats.push(self.noise());
         caveats.extend(self.of_statistics());
         caveats.extend(self.ties(results));
         let retried = self.input.records.iter().filter(|r| r.attempt > 1).count();
@@ -110,35 +111,41 @@ impl Findings<'_> {
             )
         })
     }
-}
 
-/// How large the noise between equal configurations is.
-fn noise(results: &[Measured<'_>]) -> String {
-    // By seed too: the same run twice says nothing about noise.
-    let mut groups: BTreeMap<[u8; 16], BTreeMap<u64, f64>> = BTreeMap::new();
-    for result in results {
-        let key = result.record.config.fingerprint().0;
-        let seeds = groups.entry(key).or_default();
-        seeds.insert(result.record.seed, result.objective);
+    /// How large the noise between equal configurations is.
+    fn noise(&self) -> String {
+        let confirmed = self.confirming().and_then(Selection::noise);
+        let found = confirmed.map(|noise| (noise.deviation, noise.freedom));
+        match found.or_else(|| self.noise_of_records()) {
+            Some((0.0, _)) => {
+                "The same configuration under other seeds gave the same result each time."
+                    .to_owned()
+            }
+            Some((deviation, freedom)) => format!(
+                "The same configuration under other seeds varies by a standard deviation of {} \
+                 ({} of freedom). Differences of less than twice that are not established.",
+                objective(deviation),
+                count(freedom, "degree"),
+            ),
+            None => {
+                "No configuration was repeated under another seed, so the size of the noise is not \
+                     known and small differences in the leaderboard may be nothing but noise."
+                    .to_owned()
+            }
+        }
     }
-    let groups: Vec<Vec<f64>> = groups
-        .into_values()
-        .map(|seeds| seeds.into_values().collect())
-        .collect();
-    match pooled_deviation(&groups) {
-        Some((0.0, _)) => {
-            "The same configuration under other seeds gave the same result each time.".to_owned()
+
+    /// The deviation between results of one configuration under different seeds, with its degrees of
+    /// freedom. Under the same seed twice says nothing of noise.
+    fn noise_of_records(&self) -> Option<(f64, usize)> {
+        let mut groups: BTreeMap<[u8; 16], BTreeMap<u64, f64>> = BTreeMap::new();
+        for result in self.input.records.iter().filter_map(Measured::of) {
+            let key = result.record.config.fingerprint().0;
+            let seeds = groups.entry(key).or_default();
+            seeds.insert(result.record.seed, result.objective);
         }
-        Some((deviation, freedom)) => format!(
-            "The same configuration under other seeds varies by a standard deviation of {} \
-             ({} of freedom). Differences of less than twice that are not established.",
-            objective(deviation),
-            count(freedom, "degree"),
-        ),
-        None => {
-            "No configuration was repeated under another seed, so the size of the noise is not \
-                 known and small differences in the leaderboard may be nothing but noise."
-                .to_owned()
-        }
+        let seeds = groups.into_values();
+        let groups: Vec<Vec<f64>> = seeds.map(|seeds| seeds.into_values().collect()).collect();
+        pooled_deviation(&groups)
     }
 }

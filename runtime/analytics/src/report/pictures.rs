@@ -4,6 +4,7 @@ use super::Findings;
 use crate::document::{Block, Figure};
 use crate::figures::{self, Context};
 use crate::measured::cell_dimensions;
+use crate::selection::Standing;
 
 impl Findings<'_> {
     fn context(&self) -> Context<'_> {
@@ -24,6 +25,18 @@ impl Findings<'_> {
                 self.input.records,
                 self.input.baseline.as_ref(),
             ),
+        )
+    }
+
+    pub(super) fn seeds_figure(&self, standings: &[Standing]) -> Block {
+        figure(
+            "seeds",
+            "Under fresh seeds",
+            "What configurations measure when they are trained again: dots are fresh seeds, the line \
+             through them their mean with its 95 % interval (the noise is pooled over all of them), the \
+             cross the value that made each stand out. A cross far right of its dots was luck. Below, \
+             for those that have led, the score on the test split.",
+            figures::seeds(&self.context(), standings),
         )
     }
 

@@ -19,23 +19,27 @@ impl Findings<'_> {
         let counts = self.snapshot.counts;
         let best = self.snapshot.best.as_ref();
         let share = self.architecture();
-        let mut cards = vec![
-            Card::new(
-                "Experiments finished",
-                counts.finished().to_string(),
-                format!("{} completed, {} failed", counts.completed, counts.failed),
+        let confirming = self.confirming();
+        let mut cards = vec![Card::new(
+            "Experiments finished",
+            counts.finished().to_string(),
+            format!("{} completed, {} failed", counts.completed, counts.failed),
+        )];
+        cards.extend(confirming.map(|selection| self.leader_card(selection)));
+        cards.push(Card::new(
+            if confirming.is_some() {
+                "Best single value"
+            } else {
+                "Best objective"
+            },
+            best.map_or_else(|| ABSENT.to_owned(), |best| objective(best.objective)),
+            best.map_or_else(
+                || NOT_ENOUGH.to_owned(),
+                |best| format!("experiment {}", best.id),
             ),
-            Card::new(
-                "Best objective",
-                best.map_or_else(|| ABSENT.to_owned(), |best| objective(best.objective)),
-                best.map_or_else(
-                    || NOT_ENOUGH.to_owned(),
-                    |best| format!("experiment {}", best.id),
-                ),
-            ),
-        ];
+        ));
         if let Some(baseline) = &self.input.baseline {
-            let gain = best.map(|best| best.objective - baseline.value);
+            let gain = self.leading_value().map(|value| value - baseline.value);
             cards.push(Card::new(
                 "Against the baseline",
                 gain.map_or_else(|| ABSENT.to_owned(), Self::signed),
@@ -92,19 +96,24 @@ impl Findings<'_> {
         let Some(best) = &self.snapshot.best else {
             return text + " None has a result yet.";
         };
-        text += &format!(
-            " The best, experiment {} ({}) by {}, reaches {} {}",
-            best.id,
-            short(&best.name),
-            short(&best.researcher),
-            objective(best.objective),
-            self.input.objective_name,
-        );
-        match &self.input.baseline {
-            Some(baseline) => {
-                let gain = best.objective - baseline.value;
+        let leader = self.leader_in_words();
+        let is_confirmed = leader.is_some();
+        text += &leader.unwrap_or_else(|| {
+            format!(
+                " The best, experiment {} ({}) by {}, reaches {} {}",
+                best.id,
+                short(&best.name),
+                short(&best.researcher),
+                objective(best.objective),
+                self.input.objective_name,
+            )
+        });
+        match self.input.baseline.as_ref().zip(self.leading_value()) {
+            Some((baseline, value)) => {
+                let gain = value - baseline.value;
                 text += &format!(
-                    ", {} the baseline ({}: {}).",
+                    "{} {} the baseline ({}: {}).",
+                    if is_confirmed { ". The leader is" } else { "," },
                     match gain {
                         gain if gain > 0.0 => format!("{} above", objective(gain)),
                         gain if gain < 0.0 => format!("{} below", objective(-gain)),
@@ -114,9 +123,18 @@ impl Findings<'_> {
                     objective(baseline.value)
                 );
             }
-            None => text.push('.'),
+            None => text = text.trim_end_matches('.').to_owned() + ".",
         }
         text
+    }
+
+    /// What the campaign has to show: the mean of the confirmed leader, or the best single value where
+    /// single values lead.
+    fn leading_value(&self) -> Option<f64> {
+        match self.confirming() {
+            Some(selection) => selection.leader()?.estimate,
+            None => self.snapshot.best.as_ref().map(|best| best.objective),
+        }
     }
 
     pub(super) fn findings(&self) -> Vec<String> {

@@ -8,9 +8,12 @@ use super::Findings;
 use crate::document::Content::{List, Number, Text};
 use crate::document::Table;
 use crate::healing::Healing;
-use crate::measured::{arch_dimensions, ranked};
+use crate::measured::arch_dimensions;
+use crate::selection::Standing;
+use crate::table::leaders;
 use crate::text::{
-    ABSENT, clean, duration, objective, objective_or_absent, percent, setting, truncate,
+    ABSENT, clean, duration, objective, objective_or_absent, percent, range_or_absent, setting,
+    truncate,
 };
 
 /// Rows of the leaderboard.
@@ -26,11 +29,20 @@ impl Findings<'_> {
     pub(super) fn leaderboard(&self) -> Table {
         let space = self.input.space;
         let architecture = arch_dimensions(space);
-        let mut columns = vec![
-            Number.column("rank"),
-            Number.column("id"),
-            Number.column("objective"),
-        ];
+        let selection = self.confirming();
+        let mut columns = vec![Number.column("rank"), Number.column("id")];
+        if selection.is_some() {
+            columns.extend([
+                Number.column("mean of fresh seeds"),
+                Number.column("95 %"),
+                Number.column("seeds"),
+                Text.column("standing"),
+                Number.column("test"),
+                Number.column("single value"),
+            ]);
+        } else {
+            columns.push(Number.column("objective"));
+        }
         columns.extend(architecture.iter().map(|axis| Text.column(&axis.name)));
         columns.extend([
             List.column("key hyperparameters"),
@@ -40,7 +52,8 @@ impl Findings<'_> {
         ]);
         let mut table = Table::new(columns);
         let keys = key_hyperparameters(&space.dimensions);
-        for (rank, leader) in ranked(self.input.records).iter().take(LEADERS).enumerate() {
+        let leaders = leaders(self.input.records, selection, LEADERS);
+        for (rank, leader) in leaders.iter().enumerate() {
             let record = leader.record;
             let value = |axis: &&Dimension| {
                 let value = record.config.get(&axis.name);
@@ -53,11 +66,9 @@ impl Findings<'_> {
                     Some(format!("{} {}", axis.name, shown(value)))
                 })
                 .collect();
-            let mut row = vec![
-                (rank + 1).to_string(),
-                record.id.to_string(),
-                objective(leader.objective),
-            ];
+            let mut row = vec![(rank + 1).to_string(), record.id.to_string()];
+            row.extend(leader.standing.as_ref().into_iter().flat_map(standing));
+            row.push(objective(leader.objective));
             row.extend(architecture.iter().map(value));
             row.extend([
                 hyperparameters.join(", "),
@@ -220,6 +231,18 @@ impl Findings<'_> {
         }
         table
     }
+}
+
+/// How a configuration stands, in the columns before its single value.
+fn standing(standing: &Standing) -> [String; 5] {
+    let test = standing.test.as_ref();
+    [
+        objective_or_absent(standing.estimate),
+        range_or_absent(standing.interval, objective),
+        standing.seeds_in_words(),
+        standing.in_words(),
+        test.map_or_else(|| ABSENT.to_owned(), |test| objective(test.value)),
+    ]
 }
 
 /// A value with no more digits than matter.

@@ -1,3 +1,4 @@
+mod believed;
 mod checks;
 mod complete;
 mod hostile;
@@ -21,6 +22,7 @@ fn input<'a>(space: &'a Space, records: &'a [ExperimentRecord]) -> ReportInput<'
         slots: 2,
         runtime_note: Vec::new(),
         search: None,
+        evidence: None,
         options: Options {
             bootstrap: 40,
             permutations: 40,

@@ -1,3 +1,4 @@
+use orze_campaign::Origin;
 use proptest::prelude::*;
 
 use super::*;
@@ -149,4 +150,32 @@ proptest! {
             prop_assert!((own.eta_squared - whole.analysis.eta_squared).abs() < 1e-9);
         }
     }
+}
+
+/// What measures an experiment again is counted and improves nothing.
+#[test]
+fn repetitions_are_no_proposals() {
+    let mut records = vec![completed(1, "a", 0.5), completed(2, "b", 0.6)];
+    let searched = Running::of(&space(), &records).snapshot();
+    for (id, kind) in [
+        (3, Origin::Replicate),
+        (4, Origin::Reference),
+        (5, Origin::Test),
+    ] {
+        let mut record = completed(id, "a", 0.9);
+        record.kind = kind;
+        record.parent = Some(ExperimentId(1));
+        records.push(record);
+    }
+    let all = Running::of(&space(), &records).snapshot();
+    assert_eq!(all.counts.completed, 5);
+    assert_eq!((&all.best, &all.curve), (&searched.best, &searched.curve));
+    assert_eq!(
+        (&all.researchers, &all.cells),
+        (&searched.researchers, &searched.cells)
+    );
+    assert_eq!(crate::measured::measured(&records).len(), 2);
+    let learned =
+        |records| crate::Learned::of(&space(), records, &crate::learned::Options::default());
+    assert!(learned(&records) == learned(&records[..2]));
 }

@@ -126,7 +126,7 @@ pub fn one_way_of_summaries(groups: &[GroupSummary]) -> Option<OneWay> {
 }
 
 /// The probability of an F at least this large.
-pub(super) fn f_tail(f: f64, between_df: f64, within_df: f64) -> Option<f64> {
+pub(crate) fn f_tail(f: f64, between_df: f64, within_df: f64) -> Option<f64> {
     let distribution = FisherSnedecor::new(between_df, within_df).ok()?;
     Some(distribution.sf(f)).filter(|p| p.is_finite())
 }
