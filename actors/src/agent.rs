@@ -43,6 +43,7 @@ use crate::directory::Name;
 use crate::intake::{IntakeMessage, Submission};
 use crate::kept::Kept;
 use crate::outbox::{Outbox, Ticket};
+use crate::referee;
 use crate::researcher::ResearcherMessage;
 use crate::view::{AgentState, AgentView};
 
@@ -122,11 +123,12 @@ impl Actor for Agent {
         let recorded = ledger.cycle(&settings.name)?;
         let objective = &context.settings.trainer.objective;
         let rules = &context.plugins.rules;
-        let mut history = History::new(Arc::clone(&context.space), objective, rules)
+        let selection = referee::rules(&context.settings, referee::is_exact(context));
+        let mut history = History::new(Arc::clone(&context.space), objective, rules, selection)
             .with_graph_budget(context.graphs.budget());
         let mut last_own = None;
         ledger.each(|record| {
-            if record.researcher == settings.name {
+            if record.researcher == settings.name && record.kind.is_search() {
                 last_own = last_own.max(Some(record.created_at_ms));
             }
             history.learn(record);

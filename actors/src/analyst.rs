@@ -25,6 +25,8 @@ pub enum AnalystMessage {
     Slot(u32, SlotView),
     /// How an agent is doing, by its position in the campaign file.
     Agent(usize, AgentView),
+    /// Who leads by what it measures again, in a line.
+    Leader(Option<String>),
     /// Something that a watcher should read.
     Event(String),
     /// Publish the view if anything has changed.
@@ -48,6 +50,7 @@ pub struct State {
     regime: RegimeDesk,
     slots: Vec<SlotView>,
     agents: BTreeMap<usize, AgentView>,
+    leader: Option<String>,
     rejected: usize,
     finished_now: u64,
     best: Option<f64>,
@@ -96,6 +99,7 @@ impl Actor for Analyst {
             regime,
             slots,
             agents: agents(context, last.agents),
+            leader: last.leader,
             rejected: rejected - before.rejected.min(rejected),
             finished_now: finished - before.finished.min(finished),
             events: last.events.into(),
@@ -130,6 +134,10 @@ impl Actor for Analyst {
             }
             AnalystMessage::Agent(index, view) => {
                 state.agents.insert(index, view);
+                state.changed = true;
+            }
+            AnalystMessage::Leader(leader) => {
+                state.leader = leader;
                 state.changed = true;
             }
             AnalystMessage::Event(text) => {
@@ -171,6 +179,7 @@ impl Analyst {
     fn view(&self, state: &mut State) -> View {
         View {
             search: state.regime.describe(),
+            leader: state.leader.clone(),
             figures: state.running.snapshot(),
             slots: state.slots.clone(),
             agents: state.agents.values().cloned().collect(),
@@ -222,7 +231,8 @@ impl Analyst {
         match (record.status, record.objective, &record.failure) {
             (Status::Completed, Some(objective), _) => {
                 let seconds = record.train_seconds.unwrap_or(0.0);
-                let best = state.best.is_none_or(|best| objective > best);
+                let searched = record.kind.is_search();
+                let best = searched && state.best.is_none_or(|best| objective > best);
                 if best {
                     state.best = Some(objective);
                 }

@@ -26,6 +26,7 @@ use crate::kept::Kept;
 use crate::model_diagnoser::ModelDiagnoserMessage;
 use crate::outbox::{Outbox, Ticket};
 use crate::process;
+use crate::referee::RefereeMessage;
 use crate::researcher::ResearcherMessage;
 use crate::restart::{FailureHistory, Verdict};
 use crate::scheduler::SchedulerMessage;
@@ -114,6 +115,7 @@ impl Actor for Campaign {
         for name in self.children() {
             self.start(name, myself.get_cell(), &kept).await?;
         }
+        context.directory.send(Name::Referee, RefereeMessage::Begin);
         context.directory.send(Name::Intake, IntakeMessage::Begin);
         // Ends by itself with the actor.
         drop(myself.send_interval(Duration::from_secs(1), || CampaignMessage::Tick));
@@ -161,6 +163,7 @@ impl Actor for Campaign {
                 directory.send(Name::Scheduler, SchedulerMessage::LedgerReopened);
                 directory.send(Name::Diagnoser, DiagnoserMessage::LedgerReopened);
                 directory.send(Name::ModelDiagnoser, ModelDiagnoserMessage::LedgerReopened);
+                directory.send(Name::Referee, RefereeMessage::LedgerReopened);
                 for index in 0..self.context.settings.researcher.len() {
                     directory.send(Name::Researcher(index), ResearcherMessage::LedgerReopened);
                 }
@@ -337,10 +340,12 @@ impl Campaign {
             }
             Name::Intake => {
                 self.tell_intake(state);
+                directory.send(Name::Referee, RefereeMessage::Begin);
                 directory.send(Name::Intake, IntakeMessage::Begin);
             }
             Name::Diagnoser => self.tell_diagnoser(state),
             Name::Scheduler => {
+                directory.send(Name::Referee, RefereeMessage::Begin);
                 let hold = self.context.health.pauses().leases.is_some();
                 directory.send(Name::Scheduler, SchedulerMessage::Hold(hold));
                 for slot in &state.down {
@@ -353,7 +358,10 @@ impl Campaign {
             Name::Slot(slot) => {
                 state.down.remove(&slot);
             }
-            Name::Campaign | Name::Ledger | Name::Analyst => {}
+            Name::Referee | Name::Analyst => {
+                directory.send(Name::Referee, RefereeMessage::Begin);
+            }
+            Name::Campaign | Name::Ledger => {}
         }
     }
 

@@ -175,6 +175,9 @@ impl Diagnoser {
                 self.treat(state, record, treatment, Treated::BY_RULES, reason);
             }
             Verdict::Abandon { reason } => self.give_up(state, record, &reason),
+            Verdict::AskModel { reason } if !record.kind.is_search() => {
+                self.give_up(state, record, &reason);
+            }
             Verdict::AskModel { reason } => match &state.no_model {
                 Some(why) => {
                     let reason = format!("{reason}; {why}");
@@ -244,6 +247,11 @@ impl Diagnoser {
         };
         if self.context.settings.healing.dry_run {
             let reason = format!("{reason}; a dry run: {by} would have tried {treatment}");
+            self.give_up(state, record, &reason);
+            return;
+        }
+        if !record.kind.is_search() && treatment.changes_science() {
+            let reason = format!("{reason}; {treatment} would measure something else");
             self.give_up(state, record, &reason);
             return;
         }

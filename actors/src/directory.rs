@@ -29,6 +29,8 @@ pub enum Name {
     ModelDiagnoser,
     /// The queue and the leases.
     Scheduler,
+    /// What is measured again before it may lead.
+    Referee,
     /// The running figures.
     Analyst,
     /// A researcher, by its position in the campaign file.

@@ -24,6 +24,7 @@ use crate::directory::Name;
 use crate::kept::Kept;
 use crate::ledger::NewsBatch;
 use crate::pipeline::Proposals;
+use crate::referee::{Referee, Reserve};
 use crate::regime;
 use crate::researcher::ResearcherMessage;
 use crate::task_host::TaskHostMessage;
@@ -75,6 +76,8 @@ pub enum IntakeMessage {
     },
     /// A stage after the intake was restarted: what was on its way is gone.
     PipelineLost,
+    /// What the referee keeps of the budget.
+    Reserve(Reserve),
     /// The regime of the campaign has been estimated, for its portfolio.
     Regime(Regime),
     /// Grant what there is room for.
@@ -103,6 +106,10 @@ pub struct State {
     refusals: Refusals,
     /// Moves the weights of the credits, where the campaign has a portfolio.
     balance: Option<Balance>,
+    /// Nothing is granted before it is known.
+    reserve: Option<Reserve>,
+    /// The last event that was taken in.
+    seen: i64,
     seq: i64,
     open: bool,
     /// When a pause that has begun is over.
@@ -143,6 +150,8 @@ impl Actor for Intake {
             asked: None,
             refusals: Refusals::default(),
             balance: Balance::of(settings),
+            reserve: (!Referee::is_needed(context)).then(Reserve::default),
+            seen: ledger.seq(),
             seq: ledger.seq(),
             open: true,
             wake: self.kept.breaker().pause_left(context.elapsed()),
@@ -177,6 +186,7 @@ impl Actor for Intake {
             IntakeMessage::Submit(submission) => self.submit(state, submission),
             IntakeMessage::News(batch) => {
                 if batch.seq > state.seq {
+                    state.seen = batch.seq;
                     for news in &batch.news {
                         self.take_in(state, news);
                     }
@@ -209,6 +219,7 @@ impl Actor for Intake {
                 }
             }
             IntakeMessage::Regime(regime) => Self::regime(state, regime),
+            IntakeMessage::Reserve(reserve) => state.reserve = Some(reserve),
             IntakeMessage::Begin => {}
             IntakeMessage::Close => state.open = false,
         }
@@ -271,8 +282,8 @@ impl Intake {
                 return;
             }
             // Nobody's credit was spent on it.
-            Origin::Treated => return,
-            Origin::Idea | Origin::Replicate => {}
+            Origin::Treated | Origin::Replicate | Origin::Reference | Origin::Test => return,
+            Origin::Idea => {}
         }
         let researchers = &self.context.settings.researcher;
         if let Some(index) = researchers.iter().position(|r| r.name == researcher) {
@@ -281,6 +292,9 @@ impl Intake {
     }
 
     fn learn(&self, state: &mut State, record: &ExperimentRecord) {
+        if !record.kind.is_search() {
+            return;
+        }
         // A record outside the space was reported by the researchers already; one with a graph has
         // no coordinates to make variants of.
         if let Ok(point) = self.context.space.encode(&record.config) {
@@ -390,13 +404,24 @@ impl Intake {
         }
     }
 
+    /// Whether nothing is to be measured again, as far as the ledger has come.
+    fn referee_is_done(&self, state: &State, reserve: Reserve) -> bool {
+        let done = reserve.seq >= state.seen && reserve.asked == 0;
+        done || !Referee::is_needed(&self.context)
+    }
+
     /// Fills the room in the queue: sweeps up to their share, researchers with the rest.
     fn grant(&self, state: &mut State) {
+        let Some(reserve) = state.reserve else {
+            return;
+        };
         let budget_left = self.context.experiments.map_or(usize::MAX, |limit| {
             let left = limit.saturating_sub(state.standings.finished);
             usize::try_from(left)
                 .unwrap_or(usize::MAX)
                 .saturating_sub(state.standings.running)
+                .saturating_sub(usize::try_from(reserve.experiments).unwrap_or(usize::MAX))
+                .saturating_sub(reserve.asked)
         });
         self.sweep(state, budget_left);
         let taken = state.standings.queued + state.sweeps_on_their_way;
@@ -417,7 +442,8 @@ impl Intake {
         let idle = state.standings.queued == 0
             && state.standings.running == 0
             && state.sweeps_on_their_way == 0
-            && state.asked.is_none();
+            && state.asked.is_none()
+            && self.referee_is_done(state, reserve);
         if idle && state.credits.outstanding() == 0 && state.credits.exhausted() {
             let why = state
                 .refusals

@@ -20,6 +20,7 @@ use crate::diversity_host::DiversityHostMessage;
 use crate::intake::IntakeMessage;
 use crate::model_diagnoser::ModelDiagnoserMessage;
 use crate::outbox::Ticket;
+use crate::referee::RefereeMessage;
 use crate::researcher::ResearcherMessage;
 use crate::scheduler::SchedulerMessage;
 use crate::slot::SlotMessage;
@@ -234,6 +235,9 @@ impl LedgerWriter {
             Name::Diagnoser => {
                 directory.send(Name::Diagnoser, DiagnoserMessage::Acknowledged(ticket));
             }
+            Name::Referee => {
+                directory.send(Name::Referee, RefereeMessage::Acknowledged(ticket));
+            }
             Name::ModelDiagnoser => directory.send(
                 Name::ModelDiagnoser,
                 ModelDiagnoserMessage::Acknowledged(ticket, news.to_vec()),
@@ -261,6 +265,7 @@ impl LedgerWriter {
             DiversityHostMessage::News(Arc::clone(batch)),
         );
         directory.send(Name::Diagnoser, DiagnoserMessage::News(Arc::clone(batch)));
+        directory.send(Name::Referee, RefereeMessage::News(Arc::clone(batch)));
         directory.send(Name::Intake, IntakeMessage::News(Arc::clone(batch)));
         directory.send(Name::Analyst, AnalystMessage::News(Arc::clone(batch)));
     }

@@ -14,6 +14,7 @@
 //! | [`scheduler`] | queue and leases are rebuilt; nothing is leased before every slot has said where it stands |
 //! | [`diagnoser`] | reads the open cases from the ledger; a diagnosis written twice counts once |
 //! | [`slot`] | its process group is killed and its end confirmed, its lease handed back, a fresh worker started; quarantined after repeated faults |
+//! | [`referee`] | what is due is computed again; a run that it asked for is admitted once |
 //! | [`analyst`] | recomputed, with the [`regime`]; the note of a regime is written once |
 //!
 //! An actor that fails faster than [`restart`] allows is not started again: a slot is taken out, and
@@ -47,6 +48,7 @@ pub mod past;
 pub mod pipeline;
 pub mod plugins;
 pub mod process;
+pub mod referee;
 pub mod regime;
 pub mod researcher;
 pub mod restart;

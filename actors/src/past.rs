@@ -20,6 +20,9 @@ impl Past {
     /// Takes in an experiment as it now stands, once or more often. Of failures only those of the
     /// configuration itself count.
     pub fn learn(&mut self, record: &ExperimentRecord) {
+        if !record.kind.is_search() {
+            return;
+        }
         let objective = match (record.status, record.objective, &record.failure) {
             (Status::Completed, Some(objective), _) => Some(objective),
             (Status::Failed, _, Some(failure)) if !failure.kind.is_transient() => None,

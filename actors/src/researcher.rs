@@ -147,6 +147,10 @@ impl Actor for Researcher {
 
 impl Researcher {
     fn tell(&self, state: &mut State, record: &ExperimentRecord) {
+        if !record.kind.is_search() {
+            // Its configuration was told with its parent.
+            return;
+        }
         if self.context.space.graph_name(&record.config).is_some() {
             // It has no place among the coordinates that policies think in.
             return;

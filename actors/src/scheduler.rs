@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use orze_campaign::protocol::TrainRequest;
-use orze_campaign::{Disposition, Execution, ExperimentId, ExperimentRecord, Status};
+use orze_campaign::{Disposition, Execution, ExperimentId, ExperimentRecord, Origin, Status};
 use orze_ledger::{Entry, Lease, News, Reader};
 use orze_search::FairQueue;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -15,6 +15,7 @@ use crate::directory::Name;
 use crate::leases::{Adoption, LeaseBook};
 use crate::ledger::NewsBatch;
 use crate::outbox::{Outbox, Ticket};
+use crate::referee::Referee;
 use crate::slot::{SlotMessage, SlotStanding};
 
 /// What the scheduler is told.
@@ -34,6 +35,8 @@ pub enum SchedulerMessage {
     LedgerReopened,
     /// Give out nothing for now, or again: the disk is nearly full.
     Hold(bool),
+    /// Places of the budget that only what is measured again may take.
+    Reserve(u64),
     /// Give out nothing more; say when nothing is held any longer.
     Drain,
 }
@@ -60,6 +63,8 @@ pub struct State {
     seq: i64,
     draining: bool,
     held: bool,
+    /// As [`SchedulerMessage::Reserve`] says; nothing is given out before it is known.
+    reserve: Option<u64>,
 }
 
 impl Actor for Scheduler {
@@ -89,6 +94,7 @@ impl Actor for Scheduler {
             seq: ledger.seq(),
             draining: false,
             held: false,
+            reserve: (!Referee::is_needed(context)).then_some(0),
         };
         ledger.each_open(|record| match record.status {
             Status::Queued => state.wait(record),
@@ -139,6 +145,10 @@ impl Actor for Scheduler {
                 state.held = hold;
                 self.assign(state);
             }
+            SchedulerMessage::Reserve(places) => {
+                state.reserve = Some(places);
+                self.assign(state);
+            }
             SchedulerMessage::Drain => state.draining = true,
         }
         self.report(state);
@@ -167,15 +177,29 @@ impl State {
         }
     }
 
-    /// Whether one more experiment may be leased beside those held.
-    fn allows_one_more(&self, limit: Option<u64>) -> bool {
-        !self.draining
-            && !self.held
-            && self.leases.is_complete()
-            && limit.is_none_or(|limit| {
-                let held = self.leases.len() + self.diagnosing.len();
-                self.finished + (held as u64) < limit
-            })
+    /// Takes out of the queue what may be leased now, beside what is held.
+    fn next(&mut self, limit: Option<u64>) -> Option<ExperimentId> {
+        let reserve = self.reserve?;
+        if self.draining || self.held || !self.leases.is_complete() {
+            return None;
+        }
+        let held = self.leases.len() + self.diagnosing.len();
+        let left = limit.map_or(u64::MAX, |limit| {
+            limit.saturating_sub(self.finished + held as u64)
+        });
+        if left > reserve {
+            return self.queue.pop();
+        }
+        // The search is over but for what it has begun.
+        let may_take_it =
+            |record: &ExperimentRecord| !record.kind.is_search() || record.attempt > 0;
+        let next = {
+            let mut waiting = self.queue.iter().map(|(id, _)| id);
+            waiting.find(|id| left > 0 && self.open.get(id).is_some_and(may_take_it))
+        };
+        next.inspect(|id| {
+            self.queue.remove(*id);
+        })
     }
 }
 
@@ -270,8 +294,12 @@ impl Scheduler {
     }
 
     fn slot_ready(&self, state: &mut State, slot: u32) {
-        if !state.ready.contains(&slot) {
-            self.assign_to(state, slot, true);
+        if state.ready.contains(&slot) {
+            return;
+        }
+        match state.next(self.context.experiments) {
+            Some(next) => self.give(state, slot, next, true),
+            None => state.ready.push_back(slot),
         }
     }
 
@@ -291,24 +319,20 @@ impl Scheduler {
     }
 
     fn assign(&self, state: &mut State) {
-        while !state.queue.is_empty()
-            && state.allows_one_more(self.context.experiments)
-            && let Some(slot) = state.ready.pop_front()
+        while let Some(slot) = state.ready.front().copied()
+            && let Some(next) = state.next(self.context.experiments)
         {
-            self.assign_to(state, slot, false);
+            state.ready.pop_front();
+            self.give(state, slot, next, false);
         }
     }
 
-    /// Gives a slot the next experiment, or lets it wait for one; `at_once` when it has just asked. The
-    /// lease is not waited for: a result counts only once it is on disk, and the ledger takes a
-    /// result that overtook its own lease.
-    fn assign_to(&self, state: &mut State, slot: u32, at_once: bool) {
-        let next = if state.allows_one_more(self.context.experiments) {
-            state.queue.pop()
-        } else {
-            None
-        };
-        let Some(record) = next.and_then(|id| state.open.get_mut(&id)) else {
+    /// Gives a slot an experiment; `at_once` when it has just asked. The lease is not waited for: a
+    /// result counts only once it is on disk, and the ledger takes a result that overtook its own
+    /// lease.
+    fn give(&self, state: &mut State, slot: u32, next: ExperimentId, at_once: bool) {
+        let Some(record) = state.open.get_mut(&next) else {
+            // What is in the queue is open; should it not be, the slot waits for the next.
             state.ready.push_back(slot);
             return;
         };
@@ -327,7 +351,7 @@ impl Scheduler {
             encoder: None,
             seed: record.seed,
             directory: self.context.attempt_folder(record.id, record.attempt),
-            evaluate_test: false,
+            evaluate_test: record.kind == Origin::Test,
             execution: Execution::after(&record.treatments),
         };
         state.leases.give(lease);

@@ -14,6 +14,8 @@ pub struct View {
     pub figures: Snapshot,
     /// What the search is, in a line: its regime, and how a portfolio shares the credit.
     pub search: Option<String>,
+    /// Who leads by what it measures again, in a line.
+    pub leader: Option<String>,
     /// The slots, by number.
     pub slots: Vec<SlotView>,
     /// The language models among the researchers.

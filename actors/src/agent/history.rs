@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use orze_analytics::effects::effects;
 use orze_analytics::measured::{Measured, cell, cell_dimensions};
+use orze_analytics::{Selection, SelectionSettings};
 use orze_campaign::graph::GraphBudget;
 use orze_campaign::{ExperimentId, ExperimentRecord, Origin, Space, Status};
 use orze_ledger::{News, RejectedRow};
@@ -37,12 +38,20 @@ pub struct History {
     /// The newest first.
     rejections: VecDeque<RejectedRow>,
     past: Past,
+    /// What results are worth under fresh seeds.
+    selection: Selection,
     graph_budget: Option<GraphBudget>,
 }
 
 impl History {
-    /// A history of nothing; `rules` are the task's, in words.
-    pub fn new(space: Arc<Space>, objective: &str, rules: &str) -> Self {
+    /// A history of nothing; `rules` are the task's, in words, and `selection` says how results earn
+    /// their place.
+    pub fn new(
+        space: Arc<Space>,
+        objective: &str,
+        rules: &str,
+        selection: SelectionSettings,
+    ) -> Self {
         Self {
             space,
             objective: objective.to_owned(),
@@ -50,6 +59,7 @@ impl History {
             records: BTreeMap::new(),
             rejections: VecDeque::new(),
             past: Past::default(),
+            selection: Selection::new(selection),
             graph_budget: None,
         }
     }
@@ -69,6 +79,7 @@ impl History {
     /// Takes in an experiment as it now stands.
     pub fn learn(&mut self, record: ExperimentRecord) {
         self.past.learn(&record);
+        self.selection.observe(&record);
         self.records.insert(record.id, record);
     }
 
@@ -124,7 +135,7 @@ impl History {
         let mut completed: Vec<&ExperimentRecord> = self
             .records
             .values()
-            .filter(|record| record.status == Status::Completed)
+            .filter(|record| record.status == Status::Completed && record.kind.is_search())
             .filter(|record| record.objective.is_some_and(f64::is_finite))
             .collect();
         completed.sort_by(|a, b| {
@@ -146,7 +157,7 @@ impl History {
             .values()
             .rev()
             .filter_map(|record| Some((record, record.failure.as_ref()?)))
-            .filter(|(record, _)| record.status == Status::Failed)
+            .filter(|(record, _)| record.status == Status::Failed && record.kind.is_search())
             .take(FAILURES)
             .map(|(record, failure)| FailedExperiment {
                 id: record.id,
@@ -156,7 +167,8 @@ impl History {
                 trace: &failure.trace,
             })
             .collect();
-        let newest = self.records.values().rev().map(|record| &record.config);
+        let searched = self.records.values().rev().filter(|r| r.kind.is_search());
+        let newest = searched.map(|record| &record.config);
         let distribution = Distribution::of(&self.space, newest, RECENT);
         let rejections: Vec<OwnRejection<'_>> = self
             .rejections
@@ -213,7 +225,35 @@ impl History {
                 )
             })
             .chain(self.unexplored())
+            .chain(self.worth())
             .collect()
+    }
+
+    /// What differences mean: the noise between seeds, and what held under fresh ones. No score of the
+    /// test split.
+    fn worth(&self) -> Vec<String> {
+        let noise = self.selection.noise().map(|noise| {
+            format!(
+                "noise between seeds: standard deviation {:.4} ({} degrees of freedom); smaller \
+                 differences of {} mean nothing",
+                noise.deviation, noise.freedom, self.objective
+            )
+        });
+        let confirms = self.selection.confirms();
+        let leader = self.selection.leader().filter(|_| confirms);
+        let leader = leader.and_then(|leader| {
+            let mean = leader.estimate?;
+            Some(format!(
+                "experiment {} leads by what it measures again: mean {mean:.4} over {} fresh seeds; its \
+                 first result was {:.4}",
+                leader.id,
+                leader.seeds.len(),
+                leader.single
+            ))
+        });
+        let saturation = self.selection.saturation();
+        let saturation = saturation.map(|saturation| saturation.finding().message);
+        noise.into_iter().chain(leader).chain(saturation).collect()
     }
 
     /// How many cells of the architecture nobody has tried, and some of them.

@@ -14,6 +14,7 @@ use crate::intake::Intake;
 use crate::kept::Kept;
 use crate::ledger::LedgerWriter;
 use crate::model_diagnoser::ModelDiagnoser;
+use crate::referee::Referee;
 use crate::researcher;
 use crate::scheduler::Scheduler;
 use crate::slot::GpuSlot;
@@ -37,6 +38,7 @@ impl Campaign {
                 Name::ModelDiagnoser,
                 ModelDiagnoser::is_needed(&self.context),
             ),
+            (Name::Referee, Referee::is_needed(&self.context)),
         ];
         let hosts = hosts
             .into_iter()
@@ -83,6 +85,9 @@ impl Campaign {
             }
             Name::ModelDiagnoser => {
                 Actor::spawn_linked(None, ModelDiagnoser { context }, (), supervisor).await?;
+            }
+            Name::Referee => {
+                Actor::spawn_linked(None, Referee { context }, (), supervisor).await?;
             }
             Name::Scheduler => {
                 Actor::spawn_linked(None, Scheduler { context }, (), supervisor).await?;

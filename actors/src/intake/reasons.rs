@@ -29,7 +29,7 @@ impl Refusals {
 
     /// An idea was rejected. A sweep's variants say nothing of the space.
     pub fn rejected(&mut self, rejection: &Rejection) {
-        if matches!(rejection.origin, Origin::Sweep | Origin::Treated) {
+        if rejection.origin != Origin::Idea {
             return;
         }
         match rejection.kind {

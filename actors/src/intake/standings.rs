@@ -51,7 +51,7 @@ impl Standings {
                 self.queued = self.queued.saturating_add_signed(change);
                 if standing.kind == Origin::Sweep {
                     self.sweeps_queued = self.sweeps_queued.saturating_add_signed(change);
-                } else {
+                } else if standing.kind.is_search() {
                     let author = Arc::clone(&standing.researcher);
                     let ideas = self.ideas_queued.entry(author).or_default();
                     *ideas = ideas.saturating_add_signed(change);
