@@ -20,7 +20,8 @@ use crate::plugin::PluginCommand;
     after_help = "Start here:\n  \
         orze-runtime check --config configs/quickstart.toml   verify without running\n  \
         orze-runtime --config configs/quickstart.toml         run, or resume\n  \
-        orze-runtime status --config configs/quickstart.toml  look in from another terminal\n\n\
+        orze-runtime status --config configs/quickstart.toml  look in from another terminal\n  \
+        orze-runtime reproduce 12 --config …                  train experiment 12 again\n\n\
         Any key of the campaign file can be set from the environment: ORZE_SECTION__KEY=value.\n\n\
         Exit codes: 0 done, 1 failed, 2 the input is wrong, 130 interrupted."
 )]
@@ -72,6 +73,8 @@ pub enum Command {
     Status(StatusOptions),
     /// Write the report from what is known now; works beside a running campaign
     Report(ReportOptions),
+    /// Train a finished experiment again and say whether it agrees; no ledger counts it
+    Reproduce(ReproduceOptions),
     /// Write one record for each experiment
     Export(ExportOptions),
     /// Compare search policies on a table of results or a surrogate, without slots or ledger
@@ -147,6 +150,26 @@ pub struct ReportOptions {
     /// Resample nothing: no bootstrap intervals and no permutations, for a look at a large campaign
     #[arg(long)]
     pub quick: bool,
+}
+
+/// Options of `reproduce`.
+#[derive(Debug, Args)]
+#[command(
+    long_about = "Train a finished experiment again with its configuration, seed and treatments, and \
+        compare: digests of data, plugins, program, consumed configuration and encoder, and every \
+        metric. On the CPU they must agree to the last bit. The test split stays sealed. Exits with 0 \
+        when all agrees, with 1 when it does not. Works beside a running campaign."
+)]
+pub struct ReproduceOptions {
+    /// The experiment's number
+    #[arg(value_name = "ID")]
+    pub id: u64,
+    /// Keep the files of the new attempt in this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub keep: Option<PathBuf>,
+    /// On a GPU: how far apart metrics may be, as a share of them
+    #[arg(long, value_name = "SHARE", default_value_t = 1e-3)]
+    pub tolerance: f64,
 }
 
 /// Options of `export`.

@@ -40,7 +40,7 @@ pub fn command(options: &BenchOptions) -> anyhow::Result<Done> {
         Arguments::try_parse_from(["bench".as_ref(), "--config".as_ref(), file.as_os_str()])?;
     let prepared = prepare(&arguments)?;
     let began = Instant::now();
-    campaign(&prepared, &Screen::new(Progress::None))?;
+    campaign(&prepared, &Screen::new(Progress::None), None)?;
     let seconds = began.elapsed().as_secs_f64();
 
     let reader = Reader::open(&prepared.settings.campaign.directory)?;

@@ -6,10 +6,11 @@ use nix::unistd::{AccessFlags, access};
 use orze_campaign::InputError;
 use orze_ledger::Reader;
 
-use crate::arguments::Arguments;
-use crate::live::shown;
+use crate::arguments::{Arguments, Progress};
+use crate::live::{Screen, shown};
 use crate::outcome::Done;
-use crate::prepare::{Data, prepare};
+use crate::prepare::{Data, Prepared, prepare};
+use crate::verification;
 use crate::verify::verify_rules;
 
 /// Prints one line for each thing that was verified.
@@ -122,6 +123,7 @@ pub fn command(arguments: &Arguments) -> anyhow::Result<Done> {
         writable(folder)?;
         println!("folder     {}: new", shown(folder));
     }
+    verify(&prepared)?;
     if prepared.missing_keys.is_empty() {
         println!("all is well");
         return Ok(Done::Success);
@@ -139,6 +141,30 @@ pub fn command(arguments: &Arguments) -> anyhow::Result<Done> {
         keys.join("; ")
     );
     Ok(Done::Success)
+}
+
+/// Verifies trainer and data, and says where each dimension's effect was seen.
+fn verify(prepared: &Prepared) -> anyhow::Result<()> {
+    if !prepared.settings.verify.check {
+        println!("verified   nothing: `[verify] check` is false");
+        return Ok(());
+    }
+    let verified = verification::now(prepared, &Screen::new(Progress::Auto))?;
+    let verification = &verified.verification;
+    for (dimension, effect) in &verification.effects {
+        println!("wired      {dimension}: {effect}");
+    }
+    for finding in &verification.findings {
+        println!("{}", verification::describe(finding, prepared));
+    }
+    verification::refuse(&verified, prepared)?;
+    println!(
+        "verified   {} dimensions seen to have an effect, in {} trainings and {:.1} s",
+        verification.effects.len(),
+        verification.probes,
+        verification.seconds
+    );
+    Ok(())
 }
 
 /// Whether a folder can be made, judged by its nearest ancestor that exists.

@@ -44,6 +44,14 @@ impl Screen {
         self.always(text);
     }
 
+    /// A line at the bottom that changes while something goes on; only on a live screen.
+    pub fn spinner(&self) -> Option<ProgressBar> {
+        let bars = self.bars.as_ref()?;
+        let spinner = bars.add(ProgressBar::new_spinner());
+        spinner.enable_steady_tick(Duration::from_millis(200));
+        Some(spinner)
+    }
+
     fn always(&self, text: &str) {
         let shown = self
             .bars
@@ -139,8 +147,8 @@ pub async fn show(screen: Screen, mut view: watch::Receiver<View>, goal: Goal, s
                     summary(&now, &goal, began, space),
                     paused(&now)
                 ));
-                if let Some(search) = &now.search {
-                    screen.line(&format!("  {search}"));
+                for line in now.leader.iter().chain(&now.search) {
+                    screen.line(&format!("  {line}"));
                 }
                 for agent in &now.agents {
                     screen.line(&format!("  {}: {}", agent.name, agent.describe(now_ms())));
@@ -217,8 +225,13 @@ impl Painter {
             paused(view)
         ));
         self.best.set_message(best(view, goal, space));
-        self.search
-            .set_message(view.search.clone().unwrap_or_default());
+        let known: Vec<&str> = view
+            .leader
+            .iter()
+            .chain(&view.search)
+            .map(String::as_str)
+            .collect();
+        self.search.set_message(known.join("; "));
         for (agent, bar) in view.agents.iter().zip(&self.agents) {
             bar.set_prefix(agent.name.clone());
             bar.set_message(agent.describe(now_ms()));

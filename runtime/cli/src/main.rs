@@ -4,6 +4,7 @@
 
 mod agent;
 mod arguments;
+mod believed;
 mod bench;
 mod check;
 mod data;
@@ -15,9 +16,12 @@ mod outcome;
 mod plugin;
 mod prepare;
 mod report;
+mod reproduce;
 mod run;
 mod simulate;
 mod status;
+mod trial;
+mod verification;
 mod verify;
 mod worker;
 
@@ -38,6 +42,7 @@ fn main() -> ExitCode {
         Some(Command::Check) => check::command(&arguments),
         Some(Command::Status(options)) => status::command(&arguments, options),
         Some(Command::Report(options)) => report::command(&arguments, options),
+        Some(Command::Reproduce(options)) => reproduce::command(&arguments, options),
         Some(Command::Export(options)) => export::command(&arguments, options),
         Some(Command::Simulate(options)) => simulate::command(&arguments, options),
         Some(Command::Bench(options)) => bench::command(options),

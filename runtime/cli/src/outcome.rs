@@ -6,6 +6,7 @@ use orze_campaign::InputError;
 use orze_ledger::LedgerError;
 
 use crate::live::shown;
+use crate::trial::Interrupted;
 
 /// What a command ended with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,10 @@ pub fn exit_code(result: anyhow::Result<Done>) -> ExitCode {
         Ok(Done::Failure) => ExitCode::from(1),
         Ok(Done::Interrupted) => ExitCode::from(130),
         Err(error) => {
+            if error.is::<Interrupted>() {
+                eprintln!("interrupted");
+                return ExitCode::from(130);
+            }
             if broken_pipe(&error) {
                 // Whoever read our output (`head`) has seen enough.
                 return ExitCode::SUCCESS;

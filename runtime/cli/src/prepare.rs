@@ -38,6 +38,8 @@ pub struct Prepared {
     pub experiments: Option<u64>,
     /// Faults to be injected.
     pub chaos: Option<Chaos>,
+    /// Digest of the program.
+    pub binary: String,
     /// The keys of language models that are not there; only running needs them.
     pub missing_keys: Vec<InputError>,
 }
@@ -178,8 +180,20 @@ pub fn prepare(arguments: &Arguments) -> Result<Prepared, InputError> {
         slots,
         experiments,
         chaos: Chaos::from_environment()?,
+        binary: program_digest()?,
         missing_keys,
     })
+}
+
+/// Digest of the program that runs: a result names what has measured it.
+fn program_digest() -> Result<String, InputError> {
+    let digest = || -> std::io::Result<String> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(std::fs::File::open(std::env::current_exe()?)?)?;
+        Ok(hasher.finalize().to_hex()[..16].to_owned())
+    };
+    digest()
+        .map_err(|error| InputError::new(format!("the program's own file can't be read: {error}")))
 }
 
 /// Checks what a researcher needs; gives the error of a key that is not there, which only running
@@ -252,6 +266,7 @@ impl Prepared {
         let data = self.data.digest().to_owned();
         let mut digests = self.equipment.digests.clone();
         digests.insert("data".to_owned(), data.clone());
+        digests.insert("binary".to_owned(), self.binary.clone());
         LedgerSettings {
             identity: Identity {
                 campaign: self.settings.campaign.name.clone(),

@@ -13,6 +13,7 @@ use orze_train::baseline::baseline;
 use orze_train::pack::Pack;
 
 use crate::arguments::{Arguments, ReportOptions};
+use crate::believed::Believed;
 use crate::live::shown;
 use crate::outcome::Done;
 use crate::prepare::{Prepared, prepare, trainer_name};
@@ -54,6 +55,7 @@ pub fn write(prepared: &Prepared, is_quick: bool) -> anyhow::Result<Summary> {
         ));
     }
     notes.extend(Healing::of(&records).describe());
+    let believed = Believed::of(settings, &reader, &records)?;
     let report = Report::new(&ReportInput {
         campaign: &settings.campaign.name,
         task: prepared.data.task(),
@@ -67,6 +69,7 @@ pub fn write(prepared: &Prepared, is_quick: bool) -> anyhow::Result<Summary> {
         slots: u32::try_from(prepared.slots.len())?,
         runtime_note: notes.clone(),
         search: describe_records(settings, Arc::clone(&prepared.space), &records),
+        evidence: Some(believed.evidence()),
         options: options(prepared, &reader, is_quick)?,
     });
     let place = folder.join("report");
@@ -80,8 +83,18 @@ pub fn write(prepared: &Prepared, is_quick: bool) -> anyhow::Result<Summary> {
     let mut text = String::new();
     text.push_str(&headline(&settings.campaign.name, &records, &rejections));
     text.push_str("\n\n");
-    text.push_str(&leaderboard(&records, &prepared.space, 10, width));
+    let selection = Some(&believed.selection);
+    text.push_str(&leaderboard(
+        &records,
+        &prepared.space,
+        selection,
+        10,
+        width,
+    ));
     text.push_str("\n\n");
+    for line in believed.lines() {
+        text.push_str(&format!("{line}\n"));
+    }
     if let Some(baseline) = &baseline {
         text.push_str(&compare(baseline, &records, &settings.trainer.objective));
     }
@@ -128,12 +141,13 @@ fn headline(
 fn compare(baseline: &Baseline, records: &[ExperimentRecord], objective: &str) -> String {
     let best = records
         .iter()
+        .filter(|record| record.kind.is_search())
         .filter_map(|record| record.objective)
         .max_by(f64::total_cmp);
     let line = format!("baseline: {} {:.4}", baseline.label, baseline.value);
     match best {
         Some(best) => format!(
-            "{line}; best {objective} {best:.4} ({:+.4})\n",
+            "{line}; best single {objective} {best:.4} ({:+.4})\n",
             best - baseline.value
         ),
         None => format!("{line}\n"),

@@ -26,6 +26,7 @@ use crate::live::{self, Goal, Screen, duration, shown};
 use crate::outcome::Done;
 use crate::prepare::{Prepared, prepare};
 use crate::report;
+use crate::verification::{self, Verified};
 
 /// Runs the campaign to its end, writes the report and prints the leaderboard.
 pub fn command(arguments: &Arguments) -> anyhow::Result<Done> {
@@ -41,7 +42,8 @@ pub fn command(arguments: &Arguments) -> anyhow::Result<Done> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(screen.clone())
         .init();
-    let ending = campaign(&prepared, &screen)?;
+    let verified = verification::before_run(&prepared, &screen)?;
+    let ending = campaign(&prepared, &screen, verified.as_ref())?;
     let summary = report::write(&prepared, false)?;
     println!("{}", summary.text);
     Ok(match ending {
@@ -66,11 +68,15 @@ pub fn command(arguments: &Arguments) -> anyhow::Result<Done> {
 
 /// Runs the actors to the end of the run, and gives its reason. A root supervisor that fails is started
 /// again as every other actor is, with all that it supervises, from the ledger.
-pub fn campaign(prepared: &Prepared, screen: &Screen) -> anyhow::Result<Ending> {
+pub fn campaign(
+    prepared: &Prepared,
+    screen: &Screen,
+    verified: Option<&Verified>,
+) -> anyhow::Result<Ending> {
     let policy = restarts(prepared);
     let (began, mut failures) = (Instant::now(), FailureHistory::default());
     loop {
-        if let Some(ending) = supervise(prepared, screen)? {
+        if let Some(ending) = supervise(prepared, screen, verified)? {
             return Ok(ending);
         }
         match failures.failed(&policy, began.elapsed()) {
@@ -111,7 +117,11 @@ fn restarts(prepared: &Prepared) -> RestartPolicy {
 }
 
 /// Opens the ledger and runs the actors to the end of the run; `None` when the supervisor failed.
-fn supervise(prepared: &Prepared, screen: &Screen) -> anyhow::Result<Option<Ending>> {
+fn supervise(
+    prepared: &Prepared,
+    screen: &Screen,
+    verified: Option<&Verified>,
+) -> anyhow::Result<Option<Ending>> {
     let settings = &prepared.settings;
     let folder = &settings.campaign.directory;
     let mut ledger = Ledger::open(
@@ -119,6 +129,9 @@ fn supervise(prepared: &Prepared, screen: &Screen) -> anyhow::Result<Option<Endi
         prepared.ledger_settings(),
         orze_actors::context::now_ms(),
     )?;
+    if let Some(verified) = verified {
+        remember(&mut ledger, verified)?;
+    }
     let (counts, graphs) = {
         let reader = Reader::open(folder)?;
         (reader.counts()?, reader.graphs()?)
@@ -210,6 +223,18 @@ fn supervise(prepared: &Prepared, screen: &Screen) -> anyhow::Result<Option<Endi
         watcher.await.context("the live view failed")?;
         Ok(ending)
     })
+}
+
+/// Writes down what was verified, once for the same.
+fn remember(ledger: &mut Ledger, verified: &Verified) -> anyhow::Result<()> {
+    if !verified.before {
+        let entry = Entry::Note {
+            kind: verification::NOTE,
+            body: verified.note(),
+        };
+        ledger.commit(&[entry], orze_actors::context::now_ms())?;
+    }
+    Ok(())
 }
 
 /// Ends the workers of a run that was killed, before they can meet those of this one.

@@ -14,6 +14,7 @@ use orze_ledger::Reader;
 use serde_json::json;
 
 use crate::arguments::{Arguments, StatusOptions};
+use crate::believed::Believed;
 use crate::live::duration;
 use crate::outcome::Done;
 use crate::prepare::{campaign_file, settings};
@@ -36,7 +37,9 @@ pub fn command(arguments: &Arguments, options: &StatusOptions) -> anyhow::Result
     let count = |status| records.iter().filter(|r| r.status == status).count();
     let calls = reader.calls()?;
     let last_idea = |name: &str| {
-        let own = records.iter().filter(|record| record.researcher == name);
+        let own = records
+            .iter()
+            .filter(|record| record.researcher == name && record.kind.is_search());
         own.map(|record| record.created_at_ms).max()
     };
     let running: Vec<&ExperimentRecord> = records
@@ -45,7 +48,7 @@ pub fn command(arguments: &Arguments, options: &StatusOptions) -> anyhow::Result
         .collect();
     let best = records
         .iter()
-        .filter(|record| record.objective.is_some())
+        .filter(|record| record.objective.is_some() && record.kind.is_search())
         .max_by(|a, b| {
             a.objective
                 .unwrap_or(f64::NEG_INFINITY)
@@ -53,9 +56,10 @@ pub fn command(arguments: &Arguments, options: &StatusOptions) -> anyhow::Result
         });
     let (mut watch, mut balance) = of_records(&settings, Arc::new(space.clone()), &records);
     let search = describe(&mut watch, balance.as_mut());
+    let believed = Believed::of(&settings, &reader, &records)?;
     let health = holder.as_ref().and_then(|_| HealthReport::read(folder));
     if options.json {
-        let status = json!({
+        let mut status = json!({
             "campaign": settings.campaign.name,
             "running_now": holder.is_some(),
             "experiments": {
@@ -79,6 +83,9 @@ pub fn command(arguments: &Arguments, options: &StatusOptions) -> anyhow::Result
             "train_seconds": totals.train_seconds,
             "idle_us_median": idle,
         });
+        for (key, value) in believed.json() {
+            status[key] = value;
+        }
         println!("{status}");
         return Ok(Done::Success);
     }
@@ -141,7 +148,11 @@ pub fn command(arguments: &Arguments, options: &StatusOptions) -> anyhow::Result
             record.name
         );
     }
-    println!("\n{}\n", leaderboard(&records, &space, 5, 100));
+    for line in believed.lines() {
+        println!("{line}");
+    }
+    let selection = Some(&believed.selection);
+    println!("\n{}\n", leaderboard(&records, &space, selection, 5, 100));
     for (at, experiment, kind, _) in reader.last_events(5)? {
         let experiment = experiment.map_or_else(String::new, |id| format!(" {id:06}"));
         println!("{} {kind}{experiment}", timestamp(at));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use orze_actors::agent::History;
 use orze_actors::graphs::Graphs;
 use orze_actors::plugins::Plugins;
+use orze_actors::referee;
 use orze_actors::task_host::{buildable, judged};
 use orze_actors::tried::Tried;
 use orze_campaign::settings::TrainerKind;
@@ -47,8 +48,13 @@ impl World {
         }
         let objective = &settings.trainer.objective;
         let mut world = Self {
-            history: History::new(Arc::clone(&space), objective, &plugins.rules)
-                .with_graph_budget(plugins.encoders.budget()),
+            history: History::new(
+                Arc::clone(&space),
+                objective,
+                &plugins.rules,
+                referee::rules(settings, true),
+            )
+            .with_graph_budget(plugins.encoders.budget()),
             trainer: settings.trainer.kind,
             tried: Tried::new(Arc::clone(&space), settings.dedup),
             graphs: Graphs::new(plugins.encoders.budget(), graphs),

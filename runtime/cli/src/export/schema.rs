@@ -109,9 +109,11 @@ pub const SCHEMA: &[Part] = &[
     field("kind", "/kind", Kind::Text, "",
         "`idea`: proposed by a researcher. `sweep`: a variant that the auto-sweep made. `replicate`: the same \
          configuration under another seed. `treated`: made from a failed experiment by a treatment that changed \
-         its configuration."),
+         its configuration. `reference`: the campaign's first configuration and seed again, to see whether they \
+         still measure the same. `test`: a confirmed leader under one more seed, scored on the test split too. \
+         Only ideas, sweeps and treated ones searched; statistics of a search leave the others out."),
     field("parent", "/parent", Kind::Integer, "for ideas",
-        "The `id` of the experiment that a sweep, replicate or treated one was made from."),
+        "The `id` of the experiment that a sweep or treated one was made from, or that is measured again."),
     field("status", "/status", Kind::Text, "",
         "`queued`, `running`, `diagnosing` (its last attempt failed and is being decided), `completed` or \
          `failed`. Only `completed` ones are measurements."),
@@ -142,8 +144,8 @@ pub const SCHEMA: &[Part] = &[
         absent: "where it was not measured",
         meaning: "Everything that the trainer measured. The built-in trainer gives, for `validation` and, where the \
             campaign asks for it, `test`: `…_ap` (average precision, 0 to 1) with `…_ap_low` and `…_ap_high` (its \
-            95 % bootstrap interval over clips), `…_log_loss` (nats), `…_brier`, `…_calibration_error`, `…_clips` \
-            and `…_positives` (counts); and `train_loss` (nats), `epochs`, `best_epoch`, `steps`, `parameters`, \
+            95 % bootstrap interval over clips), `…_log_loss` (nats), `…_brier`, `…_calibration_error`, \
+            `…_distinct_scores`, `…_clips` and `…_positives` (counts); and `train_loss` (nats), `epochs`, `best_epoch`, `steps`, `parameters`, \
             `feature_dim`, `train_clips`, `train_positives`, `micro_batch`, `dropped_train_clips` (counts).",
     }),
     field("failure_kind", "/failure/kind", Kind::Text, "when no attempt failed",
@@ -159,7 +161,8 @@ pub const SCHEMA: &[Part] = &[
         "What was done to heal it, in order: a list of objects with `attempt` (after which), `by` (`rules` or a \
          language model's name), `failure`, `kind` of the treatment with its own keys, and `reason`. `[]` without any."),
     field("plugin_digests", "/plugin_digests", Kind::Json, "",
-        "Digests of the data and plugins that shaped it, by role: experiments of unlike digests are not of the \
+        "Digests of the data, plugins and program that shaped it, by role, of a completed one also of its \
+         `configuration` as consumed and its `encoder`: experiments of unlike data or plugins are not of the \
          same task."),
     field("rationale", "/rationale", Kind::Text, "where none was given",
         "Why its author proposed it, in its own words: untrusted text."),

@@ -14,6 +14,7 @@ use crate::arguments::{Arguments, SimulateOptions};
 use crate::live::Screen;
 use crate::prepare::{Prepared, prepare};
 use crate::run;
+use crate::verification;
 
 /// Runs of each contender, or nothing when the user stopped it; what has finished is not trained
 /// again by the same command.
@@ -37,6 +38,7 @@ pub fn train(
     let mut prepared = prepare(arguments)?;
     let first = prepared.settings.campaign.seed;
     let screen = Screen::new(arguments.progress);
+    let verified = verification::before_run(&prepared, &screen)?;
     let mut trained = Vec::with_capacity(contenders.len());
     for contender in contenders {
         let runs = match contender {
@@ -56,7 +58,7 @@ pub fn train(
                     let seed = first.wrapping_add(seed);
                     let folder = folder(out, *contender, seed)?;
                     let own = ready(&mut prepared, *contender, seed, folder, options.experiments);
-                    match run::campaign(own, &screen)? {
+                    match run::campaign(own, &screen, verified.as_ref())? {
                         StopReason::BudgetSpent(_) | StopReason::SpaceExhausted => {}
                         StopReason::Interrupted => return Ok(None),
                         StopReason::Failed(why) => {
@@ -111,6 +113,9 @@ fn ready(
         }
     };
     let settings = &mut prepared.settings;
+    // A policy is judged by what it finds, not by what is measured again.
+    settings.verify.seeds = Some(0);
+    settings.verify.reference_every = Some(0);
     settings.researcher = kinds
         .into_iter()
         .map(|(kind, weight)| ResearcherSettings {
