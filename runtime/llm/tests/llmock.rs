@@ -82,6 +82,10 @@ impl Mock {
                 "warning",
                 "--port",
                 &port.to_string(),
+                // Who stops at a broken piece has gone before the last one is sent; otherwise its next
+                // attempt would count as a new call.
+                "--stream-chunk-delay-ms",
+                "25",
             ])
             .stdout(Stdio::null())
             .spawn()
