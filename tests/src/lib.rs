@@ -10,6 +10,7 @@
 
 pub mod chaos;
 pub mod model_server;
+pub mod packs;
 pub mod plugins;
 
 use std::io::{BufRead, BufReader};

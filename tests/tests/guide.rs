@@ -134,6 +134,10 @@ impl Reader {
         let mut count = 0;
         for line in records.lines() {
             let record: Value = serde_json::from_str(line).unwrap();
+            if record["status"] == "queued" {
+                // What is measured again overtook it, and took its place of the budget.
+                continue;
+            }
             count += 1;
             assert_eq!(record["status"], "completed", "{record}");
             let shaped_by = record["plugin_digests"].to_string();
