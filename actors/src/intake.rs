@@ -109,7 +109,6 @@ pub struct State {
     /// Nothing is granted before it is known.
     reserve: Option<Reserve>,
     /// The last event that was taken in.
-    seen: i64,
     seq: i64,
     open: bool,
     /// When a pause that has begun is over.
@@ -151,7 +150,6 @@ impl Actor for Intake {
             refusals: Refusals::default(),
             balance: Balance::of(settings),
             reserve: (!Referee::is_needed(context)).then(Reserve::default),
-            seen: ledger.seq(),
             seq: ledger.seq(),
             open: true,
             wake: self.kept.breaker().pause_left(context.elapsed()),
@@ -186,7 +184,7 @@ impl Actor for Intake {
             IntakeMessage::Submit(submission) => self.submit(state, submission),
             IntakeMessage::News(batch) => {
                 if batch.seq > state.seq {
-                    state.seen = batch.seq;
+                    state.seq = batch.seq;
                     for news in &batch.news {
                         self.take_in(state, news);
                     }
@@ -406,7 +404,7 @@ impl Intake {
 
     /// Whether nothing is to be measured again, as far as the ledger has come.
     fn referee_is_done(&self, state: &State, reserve: Reserve) -> bool {
-        let done = reserve.seq >= state.seen && reserve.asked == 0;
+        let done = reserve.seq >= state.seq && reserve.asked == 0;
         done || !Referee::is_needed(&self.context)
     }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use orze_train::sampling::normal;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -48,7 +49,8 @@ pub fn import(folder: &Path, made: Made) -> PathBuf {
                 } else {
                     normal(&mut random) + if positive { made.signal } else { 0.0 }
                 };
-                values.push(value);
+                #[allow(clippy::cast_possible_truncation)]
+                values.push(value as f32);
             }
         }
     }
@@ -73,13 +75,8 @@ pub fn import(folder: &Path, made: Made) -> PathBuf {
     pack
 }
 
-fn normal(random: &mut ChaCha8Rng) -> f64 {
-    let radius = (-2.0 * (1.0 - random.random::<f64>()).ln()).sqrt();
-    radius * (std::f64::consts::TAU * random.random::<f64>()).cos()
-}
-
-/// An array as NumPy writes it, version 1.0.
-fn npy(shape: &[usize], values: &[f64]) -> Vec<u8> {
+/// An array of 32-bit floats as NumPy writes it, version 1.0.
+pub fn npy(shape: &[usize], values: &[f32]) -> Vec<u8> {
     let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
     let mut header = format!(
         "{{'descr': '<f4', 'fortran_order': False, 'shape': ({},), }}",
@@ -92,11 +89,6 @@ fn npy(shape: &[usize], values: &[f64]) -> Vec<u8> {
     let length = u16::try_from(header.len()).expect("a short header");
     bytes.extend(length.to_le_bytes());
     bytes.extend(header.as_bytes());
-    #[allow(clippy::cast_possible_truncation)]
-    bytes.extend(
-        values
-            .iter()
-            .flat_map(|value| (*value as f32).to_le_bytes()),
-    );
+    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
     bytes
 }

@@ -347,6 +347,20 @@ fn nothing_outlives_a_killed_runtime() {
     assert_gone(&pids);
 }
 
+#[test]
+fn ctrl_c_ends_a_verification_and_all_that_its_script_has_started() {
+    let trainer = "[trainer]\nkind = \"command\"\ncommand = [\"python3\", \"train.py\"]\nobjective = \
+                   \"score\"\n";
+    let campaign = Campaign::in_space(SPACE, 1, trainer);
+    campaign.put("train.py", &format!("{PRELUDE}{LONG}"));
+    let running = campaign.start();
+    let pids = written_pids(&campaign);
+    running.signal(Signal::SIGINT);
+    assert_eq!(running.wait().code(), Some(130));
+    assert_gone(&pids);
+    assert!(!campaign.folder().exists(), "something was counted");
+}
+
 /// Whether every thread of a process stands still: a stop reaches them one by one.
 fn is_stopped(pid: u32) -> bool {
     fs::read_dir(format!("/proc/{pid}/task"))

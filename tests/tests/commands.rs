@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 
+use orze_tests::packs::npy;
 use orze_tests::{Campaign, root, run, stderr, stdout};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::Value;
@@ -257,24 +258,6 @@ fn the_shipped_configurations_pass_their_check() {
         assert!(stdout(&output).contains("all is well"));
     }
     assert!(!root().join("configs/campaigns").exists());
-}
-
-/// A version-1 .npy file of 32-bit floats.
-fn npy(shape: &[usize], values: &[f32]) -> Vec<u8> {
-    let shape: Vec<String> = shape.iter().map(ToString::to_string).collect();
-    let mut header = format!(
-        "{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}",
-        shape.join(", ")
-    );
-    while (header.len() + 11) % 64 != 0 {
-        header.push(' ');
-    }
-    header.push('\n');
-    let mut file = b"\x93NUMPY\x01\x00".to_vec();
-    file.extend(u16::try_from(header.len()).unwrap().to_le_bytes());
-    file.extend(header.bytes());
-    file.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-    file
 }
 
 #[test]

@@ -304,3 +304,68 @@ fn cycle_of(origin_key: &str) -> u64 {
         .and_then(|cycle| cycle.parse().ok())
         .unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use orze_campaign::{Configuration, Priority};
+
+    use super::*;
+
+    fn measured(id: u64, kind: Origin, objective: f64) -> ExperimentRecord {
+        let parent = (!kind.is_search()).then_some(ExperimentId(1));
+        ExperimentRecord {
+            id: ExperimentId(id),
+            name: "one".to_owned(),
+            attempt: 1,
+            researcher: "scout".to_owned(),
+            kind,
+            parent,
+            status: Status::Completed,
+            priority: Priority::Normal,
+            config: Configuration::default().with("pooling", "mean"),
+            seed: id,
+            objective: Some(objective),
+            metrics: BTreeMap::from([("test_ap".to_owned(), 0.1234)]),
+            failure: None,
+            treatments: Vec::new(),
+            plugin_digests: BTreeMap::new(),
+            trainer: "candle".to_owned(),
+            rationale: None,
+            slot: None,
+            created_at_ms: 0,
+            started_at_ms: None,
+            finished_at_ms: Some(i64::try_from(id).unwrap()),
+            train_seconds: None,
+        }
+    }
+
+    /// Models learn of the noise and of who holds; what is measured again is no result of theirs, and
+    /// no score of the test split is told.
+    #[test]
+    fn a_prompt_knows_the_noise_and_no_test_score() {
+        let space = "space: s\ndimensions:\n  pooling: {group: arch, choices: [mean, max]}\n";
+        let space = Arc::new(Space::parse(space).unwrap());
+        let mut history = History::new(space, "validation_ap", "", SelectionSettings::default());
+        history.learn(measured(1, Origin::Idea, 0.9));
+        for (id, objective) in [(2, 0.71), (3, 0.74), (4, 0.77)] {
+            history.learn(measured(id, Origin::Replicate, objective));
+        }
+        history.learn(measured(5, Origin::Test, 0.7654));
+        assert_eq!(
+            history.finished(),
+            5,
+            "all of them count against the budget"
+        );
+        let templates = Templates::built_in().unwrap();
+        let prompt = history.prompt(&templates, BudgetLeft::default(), &[], 3, 20_000);
+        let text = format!("{prompt:?}");
+        assert!(
+            text.contains("noise between seeds: standard deviation 0.0300"),
+            "{text}"
+        );
+        assert!(text.contains("mean 0.7400 over 3 fresh seeds"), "{text}");
+        for hidden in ["0.1234", "0.7654", "test_ap", "0.7100"] {
+            assert!(!text.contains(hidden), "{hidden} in {text}");
+        }
+    }
+}

@@ -34,11 +34,8 @@ impl Believed {
     ) -> Result<Self, LedgerError> {
         let may_be_gpu = cfg!(feature = "cuda") && settings.slots.device != DeviceKind::Cpu;
         let selection = Selection::of(referee::rules(settings, !may_be_gpu), records);
-        let before = reader.last_note(verification::NOTE)?;
-        let before = before.and_then(|note| note.get("verification")?.get("findings").cloned());
-        // A note of another build that can't be read says nothing.
-        let before: Option<Vec<Finding>> =
-            before.and_then(|found| serde_json::from_value(found).ok());
+        let before = verification::noted(reader)?;
+        let before = before.map(|(_, verification)| verification.findings);
         let during = reader.notes(referee::NOTE)?.into_iter();
         let during = during.filter_map(|note| serde_json::from_value(note).ok());
         let noted = before.unwrap_or_default().into_iter().chain(during);

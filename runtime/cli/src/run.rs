@@ -277,20 +277,26 @@ fn introduction(prepared: &Prepared) -> String {
     )
 }
 
-struct Signals {
+/// Ctrl-C and SIGTERM, watched from one moment on.
+pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    fn watch() -> std::io::Result<Self> {
+    /// Watches from now on, inside an asynchronous runtime.
+    ///
+    /// # Errors
+    /// When the system gives no handler.
+    pub fn watch() -> std::io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
         })
     }
 
-    async fn next(&mut self) {
+    /// Waits for the next of them.
+    pub async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

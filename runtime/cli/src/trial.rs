@@ -14,7 +14,10 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use crate::prepare::Prepared;
+use crate::run::Signals;
 
+/// How long a worker gets to end by itself.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Lines of its log that are told when it dies.
 const LAST_WORDS: usize = 5;
 
@@ -35,6 +38,7 @@ pub struct Trial {
     runtime: Runtime,
     worker: Option<WorkerProcess>,
     output: mpsc::UnboundedReceiver<Output>,
+    signals: Signals,
     log: Vec<String>,
     /// Silence after which it counts as hung.
     patience: Duration,
@@ -72,15 +76,17 @@ impl Trial {
             // Whoever listened may have seen enough.
             let _ = sender.send(output);
         };
-        let worker = {
+        let (worker, signals) = {
             let _inside = runtime.enter();
-            WorkerProcess::start(&program, &secrets, 0, token, deliver)
-                .context("a worker could not be started")?
+            let signals = Signals::watch().context("signals can't be watched")?;
+            let worker = WorkerProcess::start(&program, &secrets, 0, token, deliver);
+            (worker.context("a worker could not be started")?, signals)
         };
         let mut trial = Self {
             runtime,
             worker: Some(worker),
             output,
+            signals,
             log: Vec::new(),
             patience: Duration::from_secs_f64(settings.slots.heartbeat_timeout_s),
         };
@@ -161,7 +167,7 @@ impl Trial {
             let output = self.runtime.block_on(async {
                 tokio::select! {
                     output = tokio::time::timeout(patience, self.output.recv()) => Ok(output),
-                    _ = tokio::signal::ctrl_c() => Err(Interrupted),
+                    () = self.signals.next() => Err(Interrupted),
                 }
             })?;
             match output {
@@ -195,8 +201,8 @@ impl Trial {
 impl Drop for Trial {
     fn drop(&mut self) {
         if let Some(worker) = self.worker.take() {
-            // What it holds is of no use to anybody, and the group goes with its handle.
-            let ended = self.runtime.block_on(worker.end());
+            // It is told, so that it ends what a script has started, wherever that went.
+            let ended = self.runtime.block_on(worker.dismiss(PATIENCE));
             if let Err(error) = ended {
                 eprintln!("a worker could not be ended: {error}");
             }

@@ -13,7 +13,7 @@ use orze_campaign::settings::TrainerKind;
 use orze_campaign::{
     Check, Execution, ExperimentId, Failure, FailureKind, Finding, InputError, Metrics, Severity,
 };
-use orze_ledger::Reader;
+use orze_ledger::{LedgerError, Reader};
 use orze_train::blackbox::{self, Measured, Probed, Subject};
 use orze_train::command::consumed;
 use orze_train::surrogate::Surrogate;
@@ -144,13 +144,22 @@ fn earlier(folder: &Path, of: &str) -> anyhow::Result<Option<Verification>> {
     if !folder.join(orze_ledger::LEDGER_FILE).exists() {
         return Ok(None);
     }
-    let Some(note) = Reader::open(folder)?.last_note(NOTE)? else {
+    let noted = noted(&Reader::open(folder)?)?;
+    Ok(noted.and_then(|(subject, verification)| (subject == of).then_some(verification)))
+}
+
+/// The last verification that a ledger notes, and of what it was. One of another build that can't be
+/// read says nothing.
+///
+/// # Errors
+/// When the ledger can't be read.
+pub fn noted(reader: &Reader) -> Result<Option<(String, Verification)>, LedgerError> {
+    let Some(mut note) = reader.last_note(NOTE)? else {
         return Ok(None);
     };
-    let same = note.get("of").and_then(|of| of.as_str()) == Some(of);
-    let verification = note.get("verification").filter(|_| same).cloned();
-    // One of another build that can't be read is made again.
-    Ok(verification.and_then(|found| serde_json::from_value(found).ok()))
+    let subject = note["of"].as_str().unwrap_or_default().to_owned();
+    let verification = serde_json::from_value(note["verification"].take()).ok();
+    Ok(verification.map(|verification| (subject, verification)))
 }
 
 /// Verifies trainer and data; `progress` is told what is looked at.

@@ -10,7 +10,7 @@ use orze_campaign::{
 };
 use orze_ledger::{
     CallReservation, CallSettlement, Diagnosis, Entry, Ledger, LedgerError, News, Reader,
-    Rejection, RejectionKind, RunningWorker,
+    Rejection, RejectionKind, RunningWorker, check,
 };
 
 fn lost() -> Outcome {
@@ -121,6 +121,53 @@ fn a_result_that_overtakes_its_lease_is_taken() {
     one(&mut ledger, leased(lease));
     let records = Reader::open(folder.path()).unwrap().records().unwrap();
     assert_eq!(records[0].status, Status::Completed);
+}
+
+#[test]
+fn every_attempt_that_reads_the_test_split_is_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = open(folder.path());
+    one(&mut ledger, idea("a"));
+    let Entry::Admit(mut test) = idea("t") else {
+        unreachable!("an idea is admitted");
+    };
+    test.kind = Origin::Test;
+    one(&mut ledger, Entry::Admit(test));
+    let reader = Reader::open(folder.path()).unwrap();
+    let of_an_idea = lease(&ledger, 1, 1, 1);
+    one(&mut ledger, leased(of_an_idea));
+    assert_eq!(reader.test_reads().unwrap(), 0);
+    // Handed back, it may have been read all the same.
+    let first = lease(&ledger, 2, 1, 2);
+    one(&mut ledger, leased(first));
+    let back = Entry::Return {
+        lease: first,
+        reason: "slot lost".into(),
+    };
+    one(&mut ledger, back);
+    // A result that overtakes its own lease is one reading.
+    let second = lease(&ledger, 2, 2, 3);
+    let Outcome::Completed(mut metrics) = completed(0.5) else {
+        unreachable!("it is completed");
+    };
+    metrics.values.insert("test_ap".into(), 0.4);
+    let digest = ("configuration".to_owned(), "c1".to_owned());
+    metrics.provenance.extend([digest]);
+    one(&mut ledger, finish(second, Outcome::Completed(metrics)));
+    one(&mut ledger, leased(second));
+    assert_eq!(reader.test_reads().unwrap(), 2);
+    assert!(check(folder.path()).unwrap().is_empty());
+    // What was consumed stands beside what was there before.
+    let digests = &reader.records().unwrap()[1].plugin_digests;
+    assert_eq!(digests["data"], "d1");
+    assert_eq!(digests["configuration"], "c1");
+    drop(ledger);
+    let file = rusqlite::Connection::open(folder.path().join("ledger.sqlite")).unwrap();
+    let lost = "DELETE FROM events WHERE kind = 'test_read'";
+    assert_eq!(file.execute(lost, []).unwrap(), 2);
+    let found = check(folder.path()).unwrap();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].problem.contains("test split"), "{found:?}");
 }
 
 #[test]
@@ -348,7 +395,7 @@ fn a_sound_ledger_passes_its_check_and_a_changed_one_does_not() {
             one(&mut ledger, finish(held, completed(0.5)));
         }
         one(&mut ledger, idea("c"));
-        assert_eq!(orze_ledger::check(folder.path()).unwrap(), []);
+        assert_eq!(check(folder.path()).unwrap(), []);
     }
     let connection = rusqlite::Connection::open(folder.path().join("ledger.sqlite")).unwrap();
     for (change, id, expected) in [
@@ -365,7 +412,7 @@ fn a_sound_ledger_passes_its_check_and_a_changed_one_does_not() {
         ("DELETE FROM experiments WHERE id = 3", 3, "is not there"),
     ] {
         connection.execute(change, []).unwrap();
-        let findings = orze_ledger::check(folder.path()).unwrap();
+        let findings = check(folder.path()).unwrap();
         let found =
             |f: &orze_ledger::Finding| f.experiment == Some(id) && f.problem.contains(expected);
         assert!(findings.iter().any(found), "{change}: {findings:?}");
@@ -388,7 +435,7 @@ fn a_damaged_file_is_seen() {
         *byte = 0xA5;
     }
     std::fs::write(&file, bytes).unwrap();
-    assert!(!orze_ledger::check(folder.path()).unwrap().is_empty());
+    assert!(!check(folder.path()).unwrap().is_empty());
 }
 
 #[test]

@@ -11,7 +11,6 @@
 #![allow(clippy::print_stdout)] // A program that prints its measurements.
 #![allow(clippy::unwrap_used)] // Packs that can't be written end it.
 
-#[allow(dead_code)] // Tests use more of it.
 #[path = "../tests/leaks/packs.rs"]
 mod packs;
 

@@ -3,12 +3,14 @@
 
 #![allow(clippy::unwrap_used)] // Helpers of tests, which clippy does not count as tests.
 
+mod changes;
 mod packs;
 mod sealed;
 
+use changes::copies;
 use orze_campaign::{Check, Finding, Severity};
 use orze_train::pack::Split;
-use packs::{Clip, clips, copies, noise, random, write};
+use packs::{Clip, clips, noise, random, write};
 
 use Split::{Test, Train, Validation};
 
@@ -60,15 +62,16 @@ fn copies_of_whole_clips_are_refused() {
     }
 }
 
+/// Whose clips are for validation.
+fn subject(clips: &[Clip]) -> String {
+    let mut of_validation = clips.iter().filter(|clip| clip.split == Validation);
+    of_validation.next().unwrap().group.clone()
+}
+
 #[test]
 fn a_subject_in_two_splits_is_refused() {
     let mut all = clips();
-    let subject = all
-        .iter()
-        .find(|clip| clip.split == Validation)
-        .unwrap()
-        .group
-        .clone();
+    let subject = subject(&all);
     let moved = all
         .iter_mut()
         .filter(|clip| clip.group == subject)
@@ -81,12 +84,7 @@ fn a_subject_in_two_splits_is_refused() {
 #[test]
 fn a_subject_under_two_spellings_is_found() {
     let mut all = clips();
-    let subject = all
-        .iter()
-        .find(|clip| clip.split == Validation)
-        .unwrap()
-        .group
-        .clone();
+    let subject = subject(&all);
     let moved = all.iter_mut().filter(|clip| clip.group == subject).take(30);
     for clip in moved {
         clip.group = subject.to_uppercase();
