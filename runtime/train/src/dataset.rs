@@ -51,10 +51,15 @@ impl Dataset {
         })
     }
 
-    /// Lets experiments compute on these threads instead of one.
+    /// Lets experiments compute on these threads instead of one, on the CPU. A GPU is given its work by
+    /// one thread, in the one order that its stream has.
     #[must_use]
     pub fn on(self, threads: Threads) -> Self {
-        Self { threads, ..self }
+        if self.on_cpu() {
+            Self { threads, ..self }
+        } else {
+            self
+        }
     }
 
     /// The same pack, seen in part or under other labels; features are standardised by the training
@@ -240,6 +245,19 @@ impl Dataset {
     }
 }
 
+/// The NVIDIA GPUs that [`device`] can open, as the driver counts them; none in a build without CUDA.
+pub fn gpus() -> u32 {
+    #[cfg(feature = "cuda")]
+    {
+        use candle_core::cuda_backend::cudarc::driver::CudaContext;
+        // Without a driver there is none.
+        let count = CudaContext::device_count().unwrap_or(0);
+        u32::try_from(count).unwrap_or(0)
+    }
+    #[cfg(not(feature = "cuda"))]
+    0
+}
+
 /// The device of a name as campaigns write it: `cpu`, or `cuda:N` in builds that have it.
 ///
 /// # Errors
@@ -255,8 +273,17 @@ pub fn device(name: &str) -> Result<Device, InputError> {
             InputError::new(format!("`{name}` is no device"))
                 .hint("allowed: cpu, cuda:0, cuda:1, …")
         })?;
-    Device::new_cuda(ordinal).map_err(|error| {
+    open(ordinal).map_err(|error| {
         InputError::new(format!("{name} can't be used: {error}"))
             .hint("build with CUDA on a machine that has that device, or use cpu")
     })
+}
+
+#[cfg(feature = "cuda")]
+use crate::kernels::gpu::open;
+
+/// Fails: this build has no GPUs.
+#[cfg(not(feature = "cuda"))]
+fn open(ordinal: usize) -> candle_core::Result<Device> {
+    Device::new_cuda(ordinal)
 }

@@ -2,6 +2,9 @@
 
 use candle_core::{Result, Tensor};
 
+#[cfg(feature = "cuda")]
+use crate::kernels;
+
 /// What training minimises; every one is the mean over the batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Loss {
@@ -30,6 +33,10 @@ impl Loss {
     /// # Errors
     /// When the shapes differ.
     pub fn forward(&self, logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
+        #[cfg(feature = "cuda")]
+        if kernels::gpu::applies_to(logits) {
+            return kernels::gpu::loss::loss(*self, logits, targets);
+        }
         // −log p and −log(1 − p), both without overflow.
         let negative = softplus(logits)?; // −log(1 − p)
         let positive = (&negative - logits)?; // −log p

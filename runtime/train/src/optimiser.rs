@@ -97,15 +97,15 @@ impl AdamW {
             let Some(sum) = parts.next() else {
                 return Ok(None);
             };
-            if !kernels::apply_to(&sum) {
+            if !kernels::on_cpu(&sum) {
                 let sum = parts.try_fold(sum, |sum, part| sum + part)?;
-                return with_square(sum).map(Some);
+                return measured(sum.contiguous()?).map(Some);
             }
             let sum = sum.contiguous()?;
             for part in parts {
                 kernels::accumulate(&sum, &part.contiguous()?)?;
             }
-            with_square(sum).map(Some)
+            measured(sum).map(Some)
         })?;
         Gradients::of(sums)
     }
@@ -127,7 +127,7 @@ impl AdamW {
             *sum = Some(match sum.take() {
                 // A copy: the gradient may be a view of something larger, or another variable's too.
                 None => gradient.force_contiguous()?,
-                Some(sum) if kernels::apply_to(&sum) => {
+                Some(sum) if kernels::on_cpu(&sum) => {
                     kernels::accumulate(&sum, &gradient.contiguous()?)?;
                     sum
                 }
@@ -142,7 +142,7 @@ impl AdamW {
     /// # Errors
     /// When the device has no memory left.
     pub fn total(&self, sums: Vec<Option<Tensor>>, threads: &Threads) -> Result<Gradients> {
-        Gradients::of(threads.map(sums, |sum| sum.map(with_square).transpose())?)
+        Gradients::of(threads.map(sums, |sum| sum.map(measured).transpose())?)
     }
 
     /// One update. Gradients longer than `limit` together are scaled down to it; 0 is no limit.
@@ -165,6 +165,18 @@ impl AdamW {
         } = self.config;
         let first_correction = 1.0 - beta1.powi(self.steps);
         let second_correction = 1.0 - beta2.powi(self.steps);
+        #[cfg(feature = "cuda")]
+        if kernels::gpu::applies_to(&gradients.norm) {
+            let config = kernels::gpu::adamw::StepConfig {
+                beta1,
+                beta2,
+                rate: learning_rate / first_correction,
+                correction: second_correction,
+                epsilon,
+                limit,
+            };
+            return self.step_on_gpu(gradients, learning_rate, &config);
+        }
         // Only on the CPU is the norm there without waiting for a device.
         let on_cpu = gradients.norm.device().is_cpu();
         let scale = if on_cpu {
@@ -188,7 +200,7 @@ impl AdamW {
                 correction: second_correction,
                 epsilon,
             };
-            if kernels::apply_to(gradient) {
+            if kernels::on_cpu(gradient) {
                 slot.moments.inplace_op2(gradient, &moments)?;
                 slot.variable.inplace_op2(&slot.moments, &weights)
             } else if on_cpu {
@@ -198,6 +210,25 @@ impl AdamW {
             }
         })?;
         Ok(())
+    }
+
+    #[cfg(feature = "cuda")]
+    fn step_on_gpu(
+        &self,
+        gradients: &Gradients,
+        learning_rate: f64,
+        config: &kernels::gpu::adamw::StepConfig,
+    ) -> Result<()> {
+        let slots = self.slots.iter().zip(&gradients.sums);
+        let steps = slots.filter_map(|(slot, gradient)| {
+            Some(kernels::gpu::adamw::Step {
+                weights: slot.variable.as_tensor(),
+                moments: &slot.moments,
+                gradient: gradient.as_ref()?,
+                kept: 1.0 - learning_rate * slot.decay,
+            })
+        });
+        kernels::gpu::adamw::update(&steps.collect::<Vec<_>>(), &gradients.norm, config)
     }
 }
 
@@ -211,15 +242,14 @@ pub struct Gradients {
 }
 
 impl Gradients {
-    /// Gradients with the sums of their squares.
-    fn of(sums: Vec<Option<(Tensor, Tensor)>>) -> Result<Self> {
-        let squares: Vec<&Tensor> = sums.iter().flatten().map(|(_, square)| square).collect();
-        let norm = if squares.is_empty() {
-            Tensor::new(0.0_f64, &Device::Cpu)?
-        } else {
-            Tensor::stack(&squares, 0)?.sum_all()?.sqrt()?
+    fn of(sums: Vec<Option<Measured>>) -> Result<Self> {
+        let squares = sums.iter().flatten().filter_map(|sum| sum.square.as_ref());
+        let squares: Vec<&Tensor> = squares.collect();
+        let norm = match squares.is_empty() {
+            false => Tensor::stack(&squares, 0)?.sum_all()?.sqrt()?,
+            true => norm_in_one(sums.iter().flatten().map(|sum| &sum.gradient))?,
         };
-        let sums = sums.into_iter().map(|sum| sum.map(|(sum, _)| sum));
+        let sums = sums.into_iter().map(|sum| sum.map(|sum| sum.gradient));
         Ok(Self {
             sums: sums.collect(),
             norm,
@@ -261,14 +291,34 @@ impl Gradients {
     }
 }
 
-/// A gradient with the sum of its squares; f64 on the CPU.
-fn with_square(sum: Tensor) -> Result<(Tensor, Tensor)> {
-    let square = if kernels::apply_to(&sum) {
-        Tensor::new(kernels::sum_of_squares(&sum)?, sum.device())?
+/// A gradient with the sum of its squares, a scalar, f64 on the CPU; without it where the norm of all
+/// of them is one kernel.
+struct Measured {
+    gradient: Tensor,
+    square: Option<Tensor>,
+}
+
+fn measured(gradient: Tensor) -> Result<Measured> {
+    let square = if kernels::on_cpu(&gradient) {
+        let square = kernels::sum_of_squares(&gradient)?;
+        Some(Tensor::new(square, gradient.device())?)
+    } else if kernels::apply_to(&gradient) {
+        None
     } else {
-        sum.sqr()?.sum_all()?
+        Some(gradient.sqr()?.sum_all()?)
     };
-    Ok((sum, square))
+    Ok(Measured { gradient, square })
+}
+
+/// The norm of gradients whose squares were not summed one by one; 0 of none.
+fn norm_in_one<'a>(gradients: impl Iterator<Item = &'a Tensor>) -> Result<Tensor> {
+    let gradients: Vec<&Tensor> = gradients.collect();
+    #[cfg(feature = "cuda")]
+    if !gradients.is_empty() {
+        return kernels::gpu::adamw::norm(&gradients);
+    }
+    debug_assert!(gradients.is_empty(), "a device has kernels and no norm");
+    Tensor::new(0.0_f64, &Device::Cpu)
 }
 
 impl Slot {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use candle_core::{Result, Tensor};
-use rand::RngExt;
+use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 
 use crate::kernels;
@@ -91,7 +91,8 @@ impl Pass {
             return Ok(x.clone());
         };
         if !x.device().is_cpu() {
-            return dropout_on_device(x, *rate);
+            // Millions of numbers a step need not cross the bus.
+            return kernels::seeded_dropout(x, random.borrow_mut().next_u64(), *rate);
         }
         #[allow(clippy::cast_possible_truncation)]
         let (rate, keep) = (*rate as f32, (1.0 / (1.0 - rate)) as f32);
@@ -112,13 +113,6 @@ impl Pass {
     }
 }
 
-/// Dropout with the device's own random numbers, which the experiment's seed began: millions of
-/// them a step need not cross the bus.
-fn dropout_on_device(x: &Tensor, rate: f64) -> Result<Tensor> {
-    let kept = x.rand_like(0.0, 1.0)?.ge(rate)?.to_dtype(x.dtype())?;
-    x * (kept * (1.0 / (1.0 - rate)))?
-}
-
 #[cfg(test)]
 mod tests {
     use candle_core::{DType, Device};
@@ -131,12 +125,32 @@ mod tests {
     fn dropout_keeps_the_mean() {
         let x = Tensor::ones(100_000, DType::F32, &Device::Cpu).unwrap();
         let pass = Pass::training(1.0, 0.3, ChaCha8Rng::seed_from_u64(1));
-        for dropped in [pass.dropout(&x), dropout_on_device(&x, 0.3)] {
+        let seeded = kernels::seeded_dropout(&x, 1, 0.3);
+        for dropped in [pass.dropout(&x), seeded] {
             let values = dropped.unwrap().to_vec1::<f32>().unwrap();
             let zeros = values.iter().filter(|&&value| value == 0.0).count();
             assert!((29_000..31_000).contains(&zeros), "{zeros} of 100,000");
             let kept = 1.0 / 0.7;
             assert!(values.iter().all(|&v| v == 0.0 || (v - kept).abs() < 1e-6));
         }
+    }
+
+    /// The experiment's numbers decide on a GPU too: the same ones drop the same entries, and those
+    /// of the next layer are others.
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn dropout_on_a_gpu_follows_from_the_experiments_numbers() {
+        let gpu = Device::new_cuda(0).unwrap();
+        let x = Tensor::ones(10_000, DType::F32, &gpu).unwrap();
+        let layers = |seed| {
+            let pass = Pass::training(1.0, 0.3, ChaCha8Rng::seed_from_u64(seed));
+            [(); 2].map(|()| pass.dropout(&x).unwrap().to_vec1::<f32>().unwrap())
+        };
+        let [first, second] = layers(1);
+        assert_eq!([&first, &second], layers(1).each_ref());
+        assert_ne!(first, second);
+        assert!(!layers(2).contains(&first));
+        let zeros = first.iter().filter(|&&value| value == 0.0).count();
+        assert!((2_800..3_200).contains(&zeros), "{zeros} of 10,000");
     }
 }

@@ -1,13 +1,24 @@
 //! `x + clamp(scale) ⊙ branch`, the scale per channel.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::simd::{add, append};
 use super::{Real, by_type, hold, misfit, slice};
 
-struct BypassOp {
-    minimum: f64,
-    maximum: f64,
+pub(super) struct BypassOp {
+    pub(super) minimum: f64,
+    pub(super) maximum: f64,
+}
+
+impl BypassOp {
+    fn check(x: &Layout, branch: &Layout, scale: &Layout) -> Result<()> {
+        if x.dims() != branch.dims() || x.dims().last() != scale.dims().last() {
+            return Err(misfit("bypass", x.dims(), scale.dims()));
+        }
+        Ok(())
+    }
 }
 
 /// `x` and `branch` `[.., dim]`, `scale` `[dim]`; no gradient reaches a scale that is clamped.
@@ -22,7 +33,8 @@ pub fn bypass(
     maximum: f64,
 ) -> Result<Tensor> {
     let op = BypassOp { minimum, maximum };
-    x.contiguous()?.apply_op3(&branch.contiguous()?, scale, op)
+    x.contiguous()?
+        .apply_op3(&branch.contiguous()?, &scale.contiguous()?, op)
 }
 
 fn shares<T: Real>(op: &BypassOp, scale: &[T]) -> Vec<T> {
@@ -101,11 +113,24 @@ impl CustomOp3 for BypassOp {
         scale: &CpuStorage,
         sl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        if xl.dims() != bl.dims() || xl.dims().last() != sl.dims().last() {
-            return Err(misfit("bypass", xl.dims(), sl.dims()));
-        }
+        Self::check(xl, bl, sl)?;
         let dtype = candle_core::backend::BackendStorage::dtype(x);
         let y = by_type!(dtype, forward(self, (x, xl), (branch, bl), (scale, sl)))?;
+        Ok((y, xl.shape().clone()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        xl: &Layout,
+        branch: &CudaStorage,
+        bl: &Layout,
+        scale: &CudaStorage,
+        sl: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        Self::check(xl, bl, sl)?;
+        let y = self.on_gpu([(x, xl), (branch, bl), (scale, sl)])?;
         Ok((y, xl.shape().clone()))
     }
 
@@ -118,6 +143,11 @@ impl CustomOp3 for BypassOp {
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let gradient = gradient.contiguous()?;
+        #[cfg(feature = "cuda")]
+        if branch.device().is_cuda() {
+            let [dbranch, dscale] = self.back_on_gpu(branch, scale, &gradient)?;
+            return Ok((Some(gradient), Some(dbranch), Some(dscale)));
+        }
         let (dbranch, dscale) = by_type!(branch.dtype(), backward(self, branch, scale, &gradient))?;
         Ok((Some(gradient), Some(dbranch), Some(dscale)))
     }

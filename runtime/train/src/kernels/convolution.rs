@@ -2,14 +2,27 @@
 
 use std::ops::Range;
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::simd::{LANES, Lanes, add, load, store};
 use super::{Real, by_type, hold, misfit, slice};
 
-struct DepthwiseConv1d {
+pub(super) struct DepthwiseConv1d {
     /// Frames before a frame that it sees.
-    before: usize,
+    pub(super) before: usize,
+}
+
+impl DepthwiseConv1d {
+    fn check(&self, x: &Layout, weight: &Layout, bias: &Layout) -> Result<()> {
+        let (_, _, dim) = x.shape().dims3()?;
+        let (channels, _, kernel) = weight.shape().dims3()?;
+        if channels != dim || bias.dims() != [dim] || self.before >= kernel {
+            return Err(misfit("depthwise-conv1d", x.dims(), weight.dims()));
+        }
+        Ok(())
+    }
 }
 
 /// `x` `[batch, time, dim]`, `weight` `[dim, 1, kernel]`, `bias` `[dim]`; frame `t` sees the frames
@@ -23,8 +36,9 @@ pub fn depthwise_conv1d(
     bias: &Tensor,
     before: usize,
 ) -> Result<Tensor> {
+    let (weight, bias) = (weight.contiguous()?, bias.contiguous()?);
     x.contiguous()?
-        .apply_op3(weight, bias, DepthwiseConv1d { before })
+        .apply_op3(&weight, &bias, DepthwiseConv1d { before })
 }
 
 /// `[dim, kernel]` → `[kernel, dim]`, so that a tap is a row.
@@ -147,16 +161,28 @@ impl CustomOp3 for DepthwiseConv1d {
         bias: &CpuStorage,
         bl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
+        self.check(xl, wl, bl)?;
         let (_, time, dim) = xl.shape().dims3()?;
-        let (channels, _, kernel) = wl.shape().dims3()?;
-        if channels != dim || bl.dims() != [dim] || self.before >= kernel {
-            return Err(misfit("depthwise-conv1d", xl.dims(), wl.dims()));
-        }
         let dtype = candle_core::backend::BackendStorage::dtype(x);
         let y = by_type!(
             dtype,
             forward(self, (time, dim), [(x, xl), (weight, wl), (bias, bl)])
         )?;
+        Ok((y, xl.shape().clone()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        xl: &Layout,
+        weight: &CudaStorage,
+        wl: &Layout,
+        bias: &CudaStorage,
+        bl: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        self.check(xl, wl, bl)?;
+        let y = self.on_gpu([(x, xl), (weight, wl), (bias, bl)])?;
         Ok((y, xl.shape().clone()))
     }
 
@@ -169,6 +195,11 @@ impl CustomOp3 for DepthwiseConv1d {
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let gradient = gradient.contiguous()?;
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            let [dx, dweight, dbias] = self.back_on_gpu(x, weight, &gradient)?;
+            return Ok((Some(dx), Some(dweight), Some(dbias)));
+        }
         let [dx, dweight, dbias] = by_type!(x.dtype(), backward(self, x, weight, &gradient))?;
         Ok((Some(dx), Some(dweight), Some(dbias)))
     }

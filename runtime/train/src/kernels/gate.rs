@@ -1,12 +1,23 @@
 //! `silu(z) = z · sigmoid(z)`, alone and as a gate.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 
 use super::simd::{append, map};
 use super::{Real, by_type, hold, misfit, slice};
 
-struct Silu;
-struct Gate;
+pub(super) struct Silu;
+pub(super) struct Gate;
+
+impl Gate {
+    fn check(x: &Layout, z: &Layout) -> Result<()> {
+        if x.dims() != z.dims() {
+            return Err(misfit("gate", x.dims(), z.dims()));
+        }
+        Ok(())
+    }
+}
 
 /// `x · sigmoid(x)`. Any shape.
 ///
@@ -97,8 +108,17 @@ impl CustomOp1 for Silu {
         Ok((y, layout.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        Ok((Self::on_gpu(x, layout)?, layout.shape().clone()))
+    }
+
     fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
         let gradient = gradient.contiguous()?;
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            return Self::back_on_gpu(x, &gradient).map(Some);
+        }
         by_type!(x.dtype(), silu_backward(x, &gradient)).map(Some)
     }
 }
@@ -115,12 +135,22 @@ impl CustomOp2 for Gate {
         z: &CpuStorage,
         zl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        if xl.dims() != zl.dims() {
-            return Err(misfit("gate", xl.dims(), zl.dims()));
-        }
+        Self::check(xl, zl)?;
         let dtype = candle_core::backend::BackendStorage::dtype(x);
         let y = by_type!(dtype, gate_forward((x, xl), (z, zl)))?;
         Ok((y, xl.shape().clone()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        xl: &Layout,
+        z: &CudaStorage,
+        zl: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        Self::check(xl, zl)?;
+        Ok((Self::on_gpu([(x, xl), (z, zl)])?, xl.shape().clone()))
     }
 
     fn bwd(
@@ -131,6 +161,11 @@ impl CustomOp2 for Gate {
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let gradient = gradient.contiguous()?;
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            let [dx, dz] = Self::back_on_gpu(x, z, &gradient)?;
+            return Ok((Some(dx), Some(dz)));
+        }
         let (dx, dz) = by_type!(x.dtype(), gate_backward(x, z, &gradient))?;
         Ok((Some(dx), Some(dz)))
     }

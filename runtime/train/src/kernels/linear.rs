@@ -4,9 +4,13 @@
 //! to zeros of the weight's layout; and it computes the gradient of the features, which nobody asked
 //! for.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
+#[cfg(feature = "cuda")]
+use super::gpu;
 use super::simd::add;
 use super::{Real, by_type, hold, misfit, slice};
 
@@ -19,16 +23,16 @@ struct Linear;
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
     match bias {
-        Some(bias) => x.apply_op3(&weight, bias, Linear),
+        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, Linear),
         None => x.apply_op2(&weight, Linear),
     }
 }
 
 /// `x Wᵀ`.
-fn product(
-    (x, xl): (&CpuStorage, &Layout),
-    (weight, wl): (&CpuStorage, &Layout),
-) -> Result<(CpuStorage, Shape)> {
+fn product<S: BackendStorage>(
+    (x, xl): (&S, &Layout),
+    (weight, wl): (&S, &Layout),
+) -> Result<(S, Shape)> {
     let ((rows, inputs), (outputs, width)) = (xl.shape().dims2()?, wl.shape().dims2()?);
     if inputs != width {
         return Err(misfit("linear", xl.dims(), wl.dims()));
@@ -60,6 +64,13 @@ fn column_sums<T: Real>(gradient: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(sums, dim, gradient.device())
 }
 
+fn check_bias(weight: &Layout, bias: &Layout) -> Result<()> {
+    if bias.dims() != &weight.dims()[..1] {
+        return Err(misfit("linear", weight.dims(), bias.dims()));
+    }
+    Ok(())
+}
+
 /// The gradients of `x`, where one is wanted, and of the weight.
 fn back(x: &Tensor, weight: &Tensor, gradient: &Tensor) -> Result<(Option<Tensor>, Tensor)> {
     let dx = if x.track_op() {
@@ -82,6 +93,17 @@ impl CustomOp2 for Linear {
         weight: &CpuStorage,
         wl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
+        product((x, xl), (weight, wl))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        xl: &Layout,
+        weight: &CudaStorage,
+        wl: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
         product((x, xl), (weight, wl))
     }
 
@@ -111,11 +133,25 @@ impl CustomOp3 for Linear {
         bias: &CpuStorage,
         bl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        if bl.dims() != &wl.dims()[..1] {
-            return Err(misfit("linear", wl.dims(), bl.dims()));
-        }
+        check_bias(wl, bl)?;
         let (mut y, shape) = product((x, xl), (weight, wl))?;
         by_type!(x.dtype(), add_bias(&mut y, bias, bl))?;
+        Ok((y, shape))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        xl: &Layout,
+        weight: &CudaStorage,
+        wl: &Layout,
+        bias: &CudaStorage,
+        bl: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        check_bias(wl, bl)?;
+        let (mut y, shape) = product((x, xl), (weight, wl))?;
+        gpu::linear::add_bias(&mut y, bias, bl)?;
         Ok((y, shape))
     }
 
@@ -129,6 +165,11 @@ impl CustomOp3 for Linear {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let gradient = gradient.contiguous()?;
         let (dx, dweight) = back(x, weight, &gradient)?;
+        #[cfg(feature = "cuda")]
+        if gradient.device().is_cuda() {
+            let dbias = gpu::linear::column_sums(&gradient)?;
+            return Ok((dx, Some(dweight), Some(dbias)));
+        }
         let dbias = by_type!(gradient.dtype(), column_sums(&gradient))?;
         Ok((dx, Some(dweight), Some(dbias)))
     }

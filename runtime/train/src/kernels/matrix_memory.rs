@@ -5,14 +5,16 @@
 //! `m_i` is the largest exponent of the row, and `h_i = Σ_j S_ij v_j / max(|Σ_j S_ij|, e^{−m_i})`.
 //! The result does not depend on `m`, so no gradient passes through it.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 use super::heads::{Head, Matrix, scale};
 use super::simd::{add, total};
 use super::{Real, by_type, hold, misfit, slice};
 
-struct MatrixMemory {
-    heads: usize,
+pub(super) struct MatrixMemory {
+    pub(super) heads: usize,
 }
 
 /// `[batch, time, 3 · dim + 2 · heads]` → `[batch, time, dim]`; a frame holds queries, keys and
@@ -201,24 +203,42 @@ fn backward<T: Real>(
     Tensor::from_vec(dpacked, packed.shape(), packed.device())
 }
 
+impl MatrixMemory {
+    /// The shape of the result.
+    fn check(&self, layout: &Layout) -> Result<Shape> {
+        let (batch, time, stride) = layout.shape().dims3()?;
+        let vectors = stride.saturating_sub(2 * self.heads);
+        if self.heads == 0 || vectors == 0 || !vectors.is_multiple_of(3 * self.heads) {
+            return Err(misfit("matrix-memory", layout.dims(), &[self.heads]));
+        }
+        Ok((batch, time, vectors / 3).into())
+    }
+}
+
 impl CustomOp1 for MatrixMemory {
     fn name(&self) -> &'static str {
         "matrix-memory"
     }
 
     fn cpu_fwd(&self, packed: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (batch, time, stride) = layout.shape().dims3()?;
-        let vectors = stride.saturating_sub(2 * self.heads);
-        if self.heads == 0 || vectors == 0 || !vectors.is_multiple_of(3 * self.heads) {
-            return Err(misfit("matrix-memory", layout.dims(), &[self.heads]));
-        }
+        let shape = self.check(layout)?;
         let dtype = candle_core::backend::BackendStorage::dtype(packed);
         let y = by_type!(dtype, forward(self, packed, layout))?;
-        Ok((y, (batch, time, vectors / 3).into()))
+        Ok((y, shape))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, packed: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let shape = self.check(layout)?;
+        Ok((self.on_gpu(packed, layout)?, shape))
     }
 
     fn bwd(&self, packed: &Tensor, result: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
         let gradient = gradient.contiguous()?;
+        #[cfg(feature = "cuda")]
+        if packed.device().is_cuda() {
+            return self.back_on_gpu(packed, result, &gradient).map(Some);
+        }
         by_type!(packed.dtype(), backward(self, packed, result, &gradient)).map(Some)
     }
 }

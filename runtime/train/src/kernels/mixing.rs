@@ -1,5 +1,7 @@
 //! Mixing frames by head: softmax attention and retention, from packed queries, keys and values.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 use super::heads::{Head, Matrix, scale};
@@ -21,9 +23,12 @@ pub enum Mixing {
     },
 }
 
-struct MixHeads {
-    heads: usize,
-    mixing: Mixing,
+pub(super) struct MixHeads {
+    pub(super) heads: usize,
+    pub(super) mixing: Mixing,
+    /// What a GPU needs of the mixing, kept for the way back.
+    #[cfg(feature = "cuda")]
+    pub(super) rule: std::sync::OnceLock<super::gpu::mixing::Rule>,
 }
 
 /// `[batch, time, 3 · dim]`, a frame's queries, keys and values one after another and heads in
@@ -32,7 +37,12 @@ struct MixHeads {
 /// # Errors
 /// When the last dimension is not three times a multiple of the heads.
 pub fn mix_heads(packed: &Tensor, heads: usize, mixing: Mixing) -> Result<Tensor> {
-    packed.contiguous()?.apply_op1(MixHeads { heads, mixing })
+    packed.contiguous()?.apply_op1(MixHeads {
+        heads,
+        mixing,
+        #[cfg(feature = "cuda")]
+        rule: std::sync::OnceLock::new(),
+    })
 }
 
 impl<T: Real> Head<T> {
@@ -104,6 +114,24 @@ impl MixHeads {
             Some(decay)
         };
         rates.iter().map(decay).collect()
+    }
+
+    /// The shape of the result.
+    fn check(&self, layout: &Layout) -> Result<Shape> {
+        let (batch, time, triple) = layout.shape().dims3()?;
+        let heads_fit = match &self.mixing {
+            Mixing::Softmax { lengths } => {
+                let fits = |lengths: &Vec<usize>| {
+                    lengths.len() == batch && lengths.iter().all(|n| (1..=time).contains(n))
+                };
+                lengths.as_ref().is_none_or(fits)
+            }
+            Mixing::Decay { rates } => rates.len() == self.heads,
+        };
+        if self.heads == 0 || !triple.is_multiple_of(3 * self.heads) || !heads_fit {
+            return Err(misfit("mix-heads", layout.dims(), &[self.heads]));
+        }
+        Ok((batch, time, triple / 3).into())
     }
 
     fn valid(&self, clip: usize, time: usize) -> usize {
@@ -204,26 +232,24 @@ impl CustomOp1 for MixHeads {
     }
 
     fn cpu_fwd(&self, packed: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (batch, time, triple) = layout.shape().dims3()?;
-        let heads_fit = match &self.mixing {
-            Mixing::Softmax { lengths } => {
-                let fits = |lengths: &Vec<usize>| {
-                    lengths.len() == batch && lengths.iter().all(|n| (1..=time).contains(n))
-                };
-                lengths.as_ref().is_none_or(fits)
-            }
-            Mixing::Decay { rates } => rates.len() == self.heads,
-        };
-        if self.heads == 0 || !triple.is_multiple_of(3 * self.heads) || !heads_fit {
-            return Err(misfit("mix-heads", layout.dims(), &[self.heads]));
-        }
+        let shape = self.check(layout)?;
         let dtype = candle_core::backend::BackendStorage::dtype(packed);
         let y = by_type!(dtype, forward(self, packed, layout))?;
-        Ok((y, (batch, time, triple / 3).into()))
+        Ok((y, shape))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, packed: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let shape = self.check(layout)?;
+        Ok((self.on_gpu(packed, layout)?, shape))
     }
 
     fn bwd(&self, packed: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
         let gradient = gradient.contiguous()?;
+        #[cfg(feature = "cuda")]
+        if packed.device().is_cuda() {
+            return self.back_on_gpu(packed, &gradient).map(Some);
+        }
         by_type!(packed.dtype(), backward(self, packed, &gradient)).map(Some)
     }
 }

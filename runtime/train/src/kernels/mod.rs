@@ -1,12 +1,13 @@
-//! Layers whose forward and backward are one pass each over the data, on the CPU.
+//! Layers whose forward and backward are one pass each over the data.
 //!
 //! Candle composes these layers from a dozen operations, and each of those allocates, and adds its
-//! gradient to a tensor of zeros. On models of this size that costs several times the arithmetic.
-//! Every kernel here has a composed form beside its layer, which other devices use and which the
-//! reference vectors check alike.
+//! gradient to a tensor of zeros. On models of this size that costs several times the arithmetic, and on
+//! a GPU the launches cost more than all of it. Every kernel here has a composed form beside its layer,
+//! which the reference vectors check alike.
 //!
-//! Kernels take contiguous tensors, f32 or f64, and run on one thread: experiments share the cores,
-//! one each.
+//! On the CPU kernels take contiguous tensors, f32 or f64, and run on one thread: experiments share the
+//! cores, one each. On a GPU (`gpu`, with the feature `cuda`) they take f32; some layers have a kernel
+//! there alone.
 
 use std::ops::Deref;
 
@@ -17,11 +18,14 @@ mod bypass;
 mod convolution;
 mod dropout;
 mod gate;
+#[cfg(feature = "cuda")]
+pub(crate) mod gpu;
 mod heads;
 mod linear;
 mod matrix_memory;
 mod mixing;
 mod norm;
+mod philox;
 mod real;
 mod reverse;
 mod scalar_memory;
@@ -32,7 +36,7 @@ mod swoosh;
 pub(crate) use adamw::{UpdateMoments, UpdateWeights, accumulate, sum_of_squares};
 pub use bypass::bypass;
 pub use convolution::depthwise_conv1d;
-pub use dropout::dropout;
+pub use dropout::{dropout, seeded_dropout};
 pub use gate::{gate, silu};
 pub use linear::linear;
 pub use matrix_memory::matrix_memory;
@@ -44,8 +48,17 @@ pub use scalar_memory::scalar_memory;
 pub use selective_scan::selective_scan;
 pub use swoosh::swoosh;
 
-/// Whether the kernels can be used on this tensor.
+/// Whether the kernels can be used on this tensor: of f32 or f64 on the CPU, of f32 on a GPU.
 pub fn apply_to(x: &Tensor) -> bool {
+    #[cfg(feature = "cuda")]
+    if gpu::applies_to(x) {
+        return true;
+    }
+    on_cpu(x)
+}
+
+/// Whether the kernels of the CPU can be used on this tensor.
+pub fn on_cpu(x: &Tensor) -> bool {
     x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64)
 }
 

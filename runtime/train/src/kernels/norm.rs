@@ -1,5 +1,7 @@
 //! BiasNorm and group norm over the last dimension.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::simd::{add, append, total};
@@ -7,11 +9,26 @@ use super::{Real, by_type, hold, misfit, slice};
 
 type Storages<'a> = [(&'a CpuStorage, &'a Layout); 3];
 
-enum Norm {
+pub(super) enum Norm {
     /// Arguments `x`, `bias`, `log_scale`.
     Bias { epsilon: f64 },
     /// Arguments `x`, `weight`, `bias`.
     Group { groups: usize, epsilon: f64 },
+}
+
+impl Norm {
+    fn check(&self, x: &Layout, a: &Layout, b: &Layout) -> Result<()> {
+        let fits = match self {
+            Self::Bias { .. } => b.shape().elem_count() == 1,
+            Self::Group { groups, .. } => {
+                a.dims() == b.dims() && a.dims()[0].is_multiple_of(*groups)
+            }
+        };
+        if x.dims().last() != a.dims().last() || !fits {
+            return Err(misfit("norm", x.dims(), a.dims()));
+        }
+        Ok(())
+    }
 }
 
 /// `x e^{log_scale} / √(mean (x − bias)² + ε)`; `x` `[.., dim]`, `bias` `[dim]`, `log_scale` scalar.
@@ -19,8 +36,11 @@ enum Norm {
 /// # Errors
 /// When the shapes don't fit.
 pub fn bias_norm(x: &Tensor, bias: &Tensor, log_scale: &Tensor, epsilon: f64) -> Result<Tensor> {
-    x.contiguous()?
-        .apply_op3(bias, log_scale, Norm::Bias { epsilon })
+    x.contiguous()?.apply_op3(
+        &bias.contiguous()?,
+        &log_scale.contiguous()?,
+        Norm::Bias { epsilon },
+    )
 }
 
 /// Zero mean and unit variance in each of `groups` groups of the last dimension, then
@@ -35,8 +55,11 @@ pub fn group_norm(
     groups: usize,
     epsilon: f64,
 ) -> Result<Tensor> {
-    x.contiguous()?
-        .apply_op3(weight, bias, Norm::Group { groups, epsilon })
+    x.contiguous()?.apply_op3(
+        &weight.contiguous()?,
+        &bias.contiguous()?,
+        Norm::Group { groups, epsilon },
+    )
 }
 
 #[allow(clippy::cast_precision_loss)]
@@ -163,17 +186,24 @@ impl CustomOp3 for Norm {
         b: &CpuStorage,
         bl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let fits = match self {
-            Self::Bias { .. } => bl.shape().elem_count() == 1,
-            Self::Group { groups, .. } => {
-                al.dims() == bl.dims() && al.dims()[0].is_multiple_of(*groups)
-            }
-        };
-        if xl.dims().last() != al.dims().last() || !fits {
-            return Err(misfit("norm", xl.dims(), al.dims()));
-        }
+        self.check(xl, al, bl)?;
         let dtype = candle_core::backend::BackendStorage::dtype(x);
         let y = by_type!(dtype, forward(self, [(x, xl), (a, al), (b, bl)]))?;
+        Ok((y, xl.shape().clone()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        xl: &Layout,
+        a: &CudaStorage,
+        al: &Layout,
+        b: &CudaStorage,
+        bl: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        self.check(xl, al, bl)?;
+        let y = self.on_gpu([(x, xl), (a, al), (b, bl)])?;
         Ok((y, xl.shape().clone()))
     }
 
@@ -186,6 +216,11 @@ impl CustomOp3 for Norm {
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let gradient = gradient.contiguous()?;
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            let [dx, da, db] = self.back_on_gpu([x, a, b], &gradient)?;
+            return Ok((Some(dx), Some(da), Some(db)));
+        }
         let [dx, da, db] = by_type!(x.dtype(), backward(self, [x, a, b], &gradient))?;
         Ok((Some(dx), Some(da), Some(db)))
     }

@@ -1,12 +1,14 @@
 //! Turning clips around in time, each within its own length.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 use super::{Real, by_type, hold, misfit, slice};
 
-struct Reverse {
+pub(super) struct Reverse {
     /// Valid frames of each clip; all without lengths.
-    lengths: Option<Vec<usize>>,
+    pub(super) lengths: Option<Vec<usize>>,
 }
 
 /// `[batch, time, dim]` with the valid frames of each clip in reverse order and padding where it
@@ -21,6 +23,19 @@ pub fn reverse(x: &Tensor, lengths: Option<&[usize]>) -> Result<Tensor> {
 }
 
 impl Reverse {
+    fn check(&self, layout: &Layout) -> Result<()> {
+        let (batch, time, _) = layout.shape().dims3()?;
+        let fits = |n: &Vec<usize>| n.len() == batch && n.iter().all(|n| (1..=time).contains(n));
+        if !self.lengths.as_ref().is_none_or(fits) {
+            return Err(misfit(
+                "reverse",
+                layout.dims(),
+                self.lengths.as_deref().unwrap_or_default(),
+            ));
+        }
+        Ok(())
+    }
+
     fn reversed<T: Real>(&self, x: &[T], time: usize, dim: usize) -> Vec<T> {
         let mut y = Vec::with_capacity(x.len());
         for (index, clip) in x.chunks_exact(time * dim).enumerate() {
@@ -53,22 +68,24 @@ impl CustomOp1 for Reverse {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (batch, time, _) = layout.shape().dims3()?;
-        let fits = |n: &Vec<usize>| n.len() == batch && n.iter().all(|n| (1..=time).contains(n));
-        if !self.lengths.as_ref().is_none_or(fits) {
-            return Err(misfit(
-                "reverse",
-                layout.dims(),
-                self.lengths.as_deref().unwrap_or_default(),
-            ));
-        }
+        self.check(layout)?;
         let dtype = candle_core::backend::BackendStorage::dtype(x);
         let y = by_type!(dtype, forward(self, x, layout))?;
         Ok((y, layout.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        self.check(layout)?;
+        Ok((self.on_gpu(x, layout)?, layout.shape().clone()))
+    }
+
     fn bwd(&self, _: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
         let gradient = gradient.contiguous()?;
+        #[cfg(feature = "cuda")]
+        if gradient.device().is_cuda() {
+            return self.back_on_gpu(&gradient).map(Some);
+        }
         by_type!(gradient.dtype(), backward(self, &gradient)).map(Some)
     }
 }

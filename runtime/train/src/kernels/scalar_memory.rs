@@ -7,15 +7,17 @@
 
 use std::ops::Range;
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp2, Device, Layout, Result, Shape, Tensor};
 
 use super::simd::{LANES, add, load, store};
 use super::{Real, by_type, hold, misfit, slice};
 
 /// Gates in order: input, forget, cell input, output.
-const GATES: usize = 4;
+pub(super) const GATES: usize = 4;
 
-struct ScalarMemory;
+pub(super) struct ScalarMemory;
 
 /// `[batch, time, 4 · dim]` gates from the input, and `recurrent` `[4 · dim, width]` with a `width`
 /// that divides `dim`: `dim / width` heads, each of which hears its own hidden state alone →
@@ -30,15 +32,15 @@ pub fn scalar_memory(gates: &Tensor, recurrent: &Tensor) -> Result<Tensor> {
 }
 
 #[derive(Clone, Copy)]
-struct Sizes {
-    batch: usize,
-    time: usize,
-    heads: usize,
-    width: usize,
+pub(super) struct Sizes {
+    pub(super) batch: usize,
+    pub(super) time: usize,
+    pub(super) heads: usize,
+    pub(super) width: usize,
 }
 
 impl Sizes {
-    fn of(gates: &[usize], recurrent: &[usize]) -> Self {
+    pub(super) fn of(gates: &[usize], recurrent: &[usize]) -> Self {
         let (dim, width) = (gates[2] / GATES, recurrent[1]);
         Self {
             batch: gates[0],
@@ -48,12 +50,12 @@ impl Sizes {
         }
     }
 
-    fn dim(self) -> usize {
+    pub(super) fn dim(self) -> usize {
         self.heads * self.width
     }
 
     /// Entries of one frame's state, `[heads, batch, width]`.
-    fn state(self) -> usize {
+    pub(super) fn state(self) -> usize {
         self.dim() * self.batch
     }
 
@@ -372,6 +374,16 @@ fn backward<T: Real>(
     ))
 }
 
+/// The shape of the result.
+fn check(gl: &Layout, rl: &Layout) -> Result<Shape> {
+    let (batch, time, columns) = gl.shape().dims3()?;
+    let (rows, width) = rl.shape().dims2()?;
+    if rows != columns || width == 0 || !columns.is_multiple_of(GATES * width) {
+        return Err(misfit("scalar-memory", gl.dims(), rl.dims()));
+    }
+    Ok((batch, time, columns / GATES).into())
+}
+
 impl CustomOp2 for ScalarMemory {
     fn name(&self) -> &'static str {
         "scalar-memory"
@@ -384,15 +396,23 @@ impl CustomOp2 for ScalarMemory {
         recurrent: &CpuStorage,
         rl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (batch, time, columns) = gl.shape().dims3()?;
-        let (rows, width) = rl.shape().dims2()?;
-        if rows != columns || width == 0 || !columns.is_multiple_of(GATES * width) {
-            return Err(misfit("scalar-memory", gl.dims(), rl.dims()));
-        }
+        let shape = check(gl, rl)?;
         let sizes = Sizes::of(gl.dims(), rl.dims());
         let dtype = candle_core::backend::BackendStorage::dtype(gates);
         let y = by_type!(dtype, forward(sizes, (gates, gl), (recurrent, rl)))?;
-        Ok((y, (batch, time, columns / GATES).into()))
+        Ok((y, shape))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        gates: &CudaStorage,
+        gl: &Layout,
+        recurrent: &CudaStorage,
+        rl: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let shape = check(gl, rl)?;
+        Ok((self.on_gpu((gates, gl), (recurrent, rl))?, shape))
     }
 
     fn bwd(
@@ -403,6 +423,11 @@ impl CustomOp2 for ScalarMemory {
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let gradient = gradient.contiguous()?;
+        #[cfg(feature = "cuda")]
+        if gates.device().is_cuda() {
+            let [dgates, drecurrent] = self.back_on_gpu(gates, recurrent, result, &gradient)?;
+            return Ok((Some(dgates), Some(drecurrent)));
+        }
         let dtype = gates.dtype();
         let (dgates, drecurrent) = by_type!(dtype, backward(gates, recurrent, result, &gradient))?;
         Ok((Some(dgates), Some(drecurrent)))

@@ -3,6 +3,8 @@
 //! States are recomputed in the backward pass instead of being kept: those of one clip and sixteen
 //! channels stay in the cache, those of a batch would be the largest tensor of the model.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::simd::{LANES, Lanes, Line, extend, load, store, sum};
@@ -40,11 +42,11 @@ pub fn selective_scan(
 }
 
 #[derive(Clone, Copy)]
-struct Sizes {
-    batch: usize,
-    time: usize,
-    dim: usize,
-    states: usize,
+pub(super) struct Sizes {
+    pub(super) batch: usize,
+    pub(super) time: usize,
+    pub(super) dim: usize,
+    pub(super) states: usize,
 }
 
 impl Sizes {
@@ -406,6 +408,21 @@ impl CustomOp3 for SelectiveScan {
         Ok((y, ul.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        u: &CudaStorage,
+        ul: &Layout,
+        delta: &CudaStorage,
+        dl: &Layout,
+        small: &CudaStorage,
+        sl: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let sizes = Sizes::of(ul.dims(), self.states);
+        let y = sizes.on_gpu([(u, ul), (delta, dl), (small, sl)])?;
+        Ok((y, ul.shape().clone()))
+    }
+
     fn bwd(
         &self,
         u: &Tensor,
@@ -415,9 +432,12 @@ impl CustomOp3 for SelectiveScan {
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let gradient = gradient.contiguous()?;
-        let sizes = Sizes::of(u.dims(), self.states);
-        let [du, ddelta, dsmall] =
-            by_type!(u.dtype(), backward(sizes, [u, delta, small], &gradient))?;
+        let (sizes, given) = (Sizes::of(u.dims(), self.states), [u, delta, small]);
+        let [du, ddelta, dsmall] = match u.device() {
+            #[cfg(feature = "cuda")]
+            device if device.is_cuda() => sizes.back_on_gpu(given, &gradient)?,
+            _ => by_type!(u.dtype(), backward(sizes, given, &gradient))?,
+        };
         Ok((Some(du), Some(ddelta), Some(dsmall)))
     }
 }

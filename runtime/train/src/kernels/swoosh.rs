@@ -1,13 +1,15 @@
 //! `log(1 + e^{x − shift}) − 0.08x − constant`.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 use super::simd::map;
 use super::{Real, by_type, hold, slice};
 
-struct Swoosh {
-    shift: f64,
-    constant: f64,
+pub(super) struct Swoosh {
+    pub(super) shift: f64,
+    pub(super) constant: f64,
 }
 
 /// SwooshR or SwooshL, by its shift and constant. Any shape.
@@ -53,8 +55,17 @@ impl CustomOp1 for Swoosh {
         Ok((y, layout.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        Ok((self.on_gpu(x, layout)?, layout.shape().clone()))
+    }
+
     fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
         let gradient = gradient.contiguous()?;
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            return self.back_on_gpu(x, &gradient).map(Some);
+        }
         by_type!(x.dtype(), backward(self, x, &gradient)).map(Some)
     }
 }

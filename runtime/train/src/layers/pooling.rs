@@ -4,6 +4,8 @@ use candle_core::{Result, Tensor};
 
 use super::attention::softmax;
 use super::linear::Linear;
+#[cfg(feature = "cuda")]
+use crate::kernels;
 use crate::mask::Mask;
 use crate::parameters::Parameters;
 
@@ -40,6 +42,11 @@ impl AttentionPooling {
             .weight
             .t()?
             .matmul(&self.query.reshape((dim, 1))?)?; // [dim, 1]
+        #[cfg(feature = "cuda")]
+        if kernels::gpu::applies_to(x) {
+            let (probe, penalty) = ((probe * scale)?.squeeze(1)?, mask.map(|mask| &mask.penalty));
+            return kernels::gpu::pooling::attention_pooling(x, &probe, penalty);
+        }
         let scores = x
             .reshape((batch * time, dim))?
             .matmul(&(probe * scale)?)?

@@ -2,6 +2,8 @@
 
 use candle_core::{Result, Tensor};
 
+#[cfg(feature = "cuda")]
+use crate::kernels;
 use crate::mask::Mask;
 
 /// Windows of `factor` frames, each reduced to its average under `softmax(alpha)`.
@@ -18,6 +20,11 @@ impl Downsample {
     /// # Errors
     /// When `x` has not three dimensions.
     pub fn forward(&self, x: &Tensor, mask: Option<&Mask>) -> Result<Tensor> {
+        #[cfg(feature = "cuda")]
+        if kernels::gpu::applies_to(x) {
+            let counts = mask.map(Mask::counts);
+            return kernels::gpu::resample::downsample(x, &self.alpha, counts);
+        }
         let factor = self.alpha.dim(0)?;
         let (batch, time, dim) = x.dims3()?;
         let windows = time.div_ceil(factor);
@@ -45,6 +52,10 @@ impl Downsample {
 /// # Errors
 /// When `windows · factor < time`.
 pub fn upsample(x: &Tensor, factor: usize, time: usize) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if kernels::gpu::applies_to(x) {
+        return kernels::gpu::resample::upsample(x, factor, time);
+    }
     let (batch, windows, dim) = x.dims3()?;
     x.unsqueeze(2)?
         .expand((batch, windows, factor, dim))?
