@@ -2,12 +2,14 @@
 //! paper's size; times are in milliseconds.
 //!
 //! ```text
-//! cargo run --release -p orze-train --example step_time -- [--threads 2] [--micro 8] [encoder]...
+//! cargo run --release -p orze-train --example step_time -- [--threads 2] [--micro 8]
+//!     [--device cuda:0] [--steps 5] [encoder]...
 //! ```
 //!
 //! Batch 64, 20 frames of 1,024 features, width 256, 4 layers, 4 heads, attention pooling, focal
 //! loss, gradient norm, AdamW. Each encoder runs in a process of its own, with the environment of a
-//! worker. With `--micro` so many clips of the batch are taken at once, and their gradients added up.
+//! worker. With `--micro` so many clips of the batch are taken at once, and their gradients added up;
+//! with `--steps` so many steps are measured instead of some seconds, and there is no warm-up.
 //! `tests/reference/step_time.py` measures the same in PyTorch.
 
 #![allow(clippy::print_stdout)] // A program that prints its measurements.
@@ -15,7 +17,8 @@
 use std::process::Command;
 use std::time::Instant;
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
+use orze_train::dataset;
 use orze_train::features::Batch;
 use orze_train::loss::Loss;
 use orze_train::model::{Model, ModelConfig};
@@ -37,29 +40,53 @@ const CHILD: &str = "--measure";
 
 type Anything<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
+struct Options {
+    threads: usize,
+    micro: Option<usize>,
+    device: String,
+    steps: Option<usize>,
+}
+
 fn main() -> Anything<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    if let [CHILD, threads, micro, encoder] = arguments[..] {
-        return measure(encoder, threads.parse()?, micro.parse().ok());
+    let mut options = Options {
+        threads: 1,
+        micro: None,
+        device: "cpu".to_owned(),
+        steps: None,
+    };
+    let (mut given, mut is_child, mut chosen) = (Vec::new(), false, Vec::new());
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        if argument == CHILD {
+            is_child = true;
+            continue;
+        }
+        if !argument.starts_with("--") {
+            chosen.push(argument);
+            continue;
+        }
+        let value = arguments.next().ok_or("an option has no value")?;
+        match argument.as_str() {
+            "--threads" => options.threads = value.parse()?,
+            "--micro" => options.micro = Some(value.parse()?),
+            "--device" => options.device.clone_from(&value),
+            "--steps" => options.steps = Some(value.parse()?),
+            _ => return Err(format!("there is no option {argument}").into()),
+        }
+        given.extend([argument, value]);
     }
-    let (threads, chosen) = match arguments[..] {
-        ["--threads", threads, ref chosen @ ..] => (threads, chosen),
-        ref chosen => ("1", chosen),
-    };
-    let (micro, chosen) = match *chosen {
-        ["--micro", micro, ref chosen @ ..] => (micro, chosen),
-        ref chosen => ("none", chosen),
-    };
-    let chosen = if chosen.is_empty() {
-        &orze_shipped::NAMES
-    } else {
-        chosen
-    };
+    if is_child {
+        return chosen.iter().try_for_each(|one| measure(one, &options));
+    }
+    if chosen.is_empty() {
+        chosen = orze_shipped::NAMES.map(str::to_owned).to_vec();
+    }
     println!("encoder     parameters  steps/s   median  fastest  peak MB  graph nodes  last loss");
-    for encoder in chosen {
+    for encoder in &chosen {
         let status = Command::new(std::env::current_exe()?)
-            .args([CHILD, threads, micro, encoder])
+            .arg(CHILD)
+            .args(&given)
+            .arg(encoder)
             .env("RAYON_NUM_THREADS", "1")
             .env("MALLOC_MMAP_THRESHOLD_", "1073741824")
             .env("MALLOC_TRIM_THRESHOLD_", "2147483647")
@@ -71,9 +98,10 @@ fn main() -> Anything<()> {
     Ok(())
 }
 
-fn measure(encoder: &str, threads: usize, micro: Option<usize>) -> Anything<()> {
-    let threads = Threads::new(threads).map_err(|error| error.to_string())?;
-    let mut parameters = Parameters::new(&Device::Cpu, ChaCha8Rng::seed_from_u64(1));
+fn measure(encoder: &str, options: &Options) -> Anything<()> {
+    let threads = Threads::new(options.threads).map_err(|error| error.to_string())?;
+    let device = dataset::device(&options.device).map_err(|error| error.to_string())?;
+    let mut parameters = Parameters::new(&device, ChaCha8Rng::seed_from_u64(1));
     let config = ModelConfig {
         inputs: INPUTS,
         encoder: orze_shipped::checked(encoder, 256, 4, 4),
@@ -84,12 +112,12 @@ fn measure(encoder: &str, threads: usize, micro: Option<usize>) -> Anything<()> 
     let mut optimiser = AdamW::new(variables, AdamWConfig::default(), |v| v.rank() > 1)?;
     let values = (0..BATCH * TIME * INPUTS).map(|i| ((i * 7919 % 10_007) as f32 / 5003.0) - 1.0);
     let batch = Batch {
-        x: Tensor::from_vec(values.collect(), (BATCH, TIME, INPUTS), &Device::Cpu)?,
+        x: Tensor::from_vec(values.collect(), (BATCH, TIME, INPUTS), &device)?,
         lengths: vec![TIME; BATCH],
         mask: None,
     };
     let targets = (0..BATCH).map(|i| if i % 3 == 0 { 1.0 } else { 0.0 });
-    let targets = Tensor::from_vec(targets.collect::<Vec<f32>>(), BATCH, &Device::Cpu)?;
+    let targets = Tensor::from_vec(targets.collect::<Vec<f32>>(), BATCH, &device)?;
     let loss = Loss::Focal {
         gamma: 2.0,
         alpha: 0.25,
@@ -103,7 +131,7 @@ fn measure(encoder: &str, threads: usize, micro: Option<usize>) -> Anything<()> 
     drop(logits);
     let mut step = || -> Result<f64> {
         let (what, with) = ((&model, &loss), (&batch, &targets));
-        let (loss, gradients) = if let Some(most) = micro {
+        let (loss, gradients) = if let Some(most) = options.micro {
             step::accumulated(what, with, most, (&optimiser, &threads), pass)?
         } else {
             let done = step::backward(what, with, &threads, pass)?;
@@ -112,11 +140,14 @@ fn measure(encoder: &str, threads: usize, micro: Option<usize>) -> Anything<()> 
         optimiser.step(&gradients, 1e-4, 1.0, &threads)?;
         loss.to_dtype(DType::F64)?.to_scalar()
     };
-    for _ in 0..3 {
+    for _ in 0..options.steps.map_or(3, |_| 0) {
         step()?;
     }
     let (started, mut times, mut last) = (Instant::now(), Vec::new(), 0.0);
-    while started.elapsed().as_secs_f64() < SECONDS {
+    while options.steps.map_or_else(
+        || started.elapsed().as_secs_f64() < SECONDS,
+        |steps| times.len() < steps,
+    ) {
         let step_started = Instant::now();
         last = step()?;
         times.push(step_started.elapsed().as_secs_f64());

@@ -8,12 +8,18 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use orze_campaign::protocol::EncoderSpec;
 use orze_campaign::{Configuration, Failure, FailureKind, Graph};
-use orze_train::dataset::Dataset;
+use orze_train::dataset::{self, Dataset};
 use orze_train::experiment::{Completed, ExperimentInput, Progress, run};
 use orze_train::threads::Threads;
 
 fn pack() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/shoulder/pack")
+}
+
+/// `$ORZE_TEST_DEVICE`, as campaigns write it; without it the CPU.
+fn device() -> Device {
+    let name = std::env::var("ORZE_TEST_DEVICE");
+    dataset::device(name.as_deref().unwrap_or("cpu")).unwrap()
 }
 
 fn small() -> Configuration {
@@ -32,7 +38,7 @@ fn small() -> Configuration {
 }
 
 fn train(configuration: &Configuration, seed: u64, folder: &Path) -> Result<Completed, Failure> {
-    let dataset = Dataset::open(&pack(), Device::Cpu).unwrap();
+    let dataset = Dataset::open(&pack(), device()).unwrap();
     train_on(&dataset, configuration, seed, folder)
 }
 
@@ -87,7 +93,7 @@ fn the_same_seed_gives_the_same_metrics_bit_for_bit() {
         assert_eq!(first, metrics(3, "b"), "{encoder}");
         assert_ne!(first, metrics(4, "c"), "{encoder}");
         let threads = Threads::new(3).unwrap();
-        let dataset = Dataset::open(&pack(), Device::Cpu).unwrap().on(threads);
+        let dataset = Dataset::open(&pack(), device()).unwrap().on(threads);
         let out = folder.path().join("d");
         let third = train_on(&dataset, &configuration, 3, &out).unwrap();
         let weights = std::fs::read(out.join("weights.safetensors")).unwrap();
@@ -221,7 +227,7 @@ fn a_run_that_diverges_fails_at_once() {
         .with("learning_rate", 1e30)
         .with("gradient_clip", 0.0)
         .with("epochs", 50);
-    let dataset = Dataset::open(&pack(), Device::Cpu).unwrap();
+    let dataset = Dataset::open(&pack(), device()).unwrap();
     let mut epochs = 0;
     let encoder = shipped(&configuration);
     let input = ExperimentInput {
@@ -296,7 +302,7 @@ nodes:
 #[test]
 fn an_encoder_invented_in_yaml_trains() {
     let folder = tempfile::tempdir().unwrap();
-    let dataset = Dataset::open(&pack(), Device::Cpu).unwrap();
+    let dataset = Dataset::open(&pack(), device()).unwrap();
     let mut configuration = small().with("temporal_encoder", "invented");
     configuration.values.remove("layers");
     configuration.values.remove("heads");
@@ -357,7 +363,7 @@ fn an_encoder_invented_in_yaml_trains() {
 #[test]
 fn the_test_split_is_scored_only_when_asked_for() {
     let folder = tempfile::tempdir().unwrap();
-    let dataset = Dataset::open(&pack(), Device::Cpu).unwrap();
+    let dataset = Dataset::open(&pack(), device()).unwrap();
     let configuration = small();
     let encoder = shipped(&configuration);
     let input = ExperimentInput {

@@ -1,11 +1,13 @@
 //! Every layer against the reference vectors, in value and gradient.
 //!
 //! `$ORZE_VECTORS` names the folder that holds `layers/`; without it, the repository's copy.
+//! `$ORZE_TEST_DEVICE` names the device, as campaigns write it; without it, the CPU.
 
 #![allow(clippy::unwrap_used)] // Helpers of tests, which clippy does not count as tests.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use orze_campaign::graph::{Graph, GraphBudget};
@@ -58,6 +60,12 @@ impl Case {
 }
 
 type Tensors = BTreeMap<String, Var>;
+
+// One for all tests: tensors of two devices that were opened don't go together.
+static DEVICE: LazyLock<Device> = LazyLock::new(|| {
+    let name = std::env::var("ORZE_TEST_DEVICE");
+    orze_train::dataset::device(name.as_deref().unwrap_or("cpu")).unwrap()
+});
 
 fn folder() -> PathBuf {
     std::env::var_os("ORZE_VECTORS").map_or_else(
@@ -187,7 +195,7 @@ fn forward(case: &Case, t: &Tensors, form: Form) -> Option<Result<Tensor>> {
     let targets = || {
         let labels = case.list("labels");
         let logits = &t["logits"];
-        Tensor::new(labels, &Device::Cpu)?.to_dtype(logits.dtype())
+        Tensor::new(labels, &DEVICE)?.to_dtype(logits.dtype())
     };
     let loss = |loss: Loss| targets().and_then(|targets| loss.forward(&get("logits"), &targets));
     Some(match case.case.as_str() {
@@ -381,7 +389,7 @@ fn check(case: &Case, form: Form, dtype: DType, rtol: f64, atol: f64) {
         .iter()
         .chain(&case.params)
         .map(|(name, array)| {
-            let tensor = Tensor::from_slice(&array.data, array.shape.as_slice(), &Device::Cpu)
+            let tensor = Tensor::from_slice(&array.data, array.shape.as_slice(), &DEVICE)
                 .and_then(|t| t.to_dtype(dtype))
                 .unwrap();
             (name.clone(), Var::from_tensor(&tensor).unwrap())
@@ -394,7 +402,7 @@ fn check(case: &Case, form: Form, dtype: DType, rtol: f64, atol: f64) {
     let cotangent = Tensor::from_slice(
         &case.cotangent.data,
         case.cotangent.shape.as_slice(),
-        &Device::Cpu,
+        &DEVICE,
     )
     .and_then(|t| t.to_dtype(dtype))
     .unwrap();
@@ -444,8 +452,8 @@ fn reference_vectors_of_adamw() {
     let list = |value: &Value| serde_json::from_value::<Vec<f64>>(value.clone()).unwrap();
     let number = |key: &str| file["config"][key].as_f64().unwrap();
     let weights = list(&file["inputs"]["w0"]);
-    let target = Tensor::new(list(&file["inputs"]["target"]), &Device::Cpu).unwrap();
-    let variable = Var::new(weights, &Device::Cpu).unwrap();
+    let target = Tensor::new(list(&file["inputs"]["target"]), &DEVICE).unwrap();
+    let variable = Var::new(weights, &DEVICE).unwrap();
     let config = AdamWConfig {
         beta1: number("beta1"),
         beta2: number("beta2"),
