@@ -19,23 +19,24 @@ pub struct SlotPlan {
 pub struct Machine {
     /// CPU cores that this process may use.
     pub cores: u32,
-    /// NVIDIA GPUs that this build can use.
+    /// NVIDIA GPUs that experiments can use.
     pub gpus: u32,
 }
 
 impl Machine {
-    /// Looks at the machine. GPUs count only in a build with CUDA support.
-    pub fn find(cuda_build: bool) -> Self {
+    /// Looks at the machine, which has so many GPUs.
+    pub fn with_gpus(gpus: u32) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self {
             cores: u32::try_from(cores).unwrap_or(1),
-            gpus: if cuda_build { nvidia_gpus() } else { 0 },
+            gpus,
         }
     }
 }
 
-/// The GPUs that the kernel driver shows; no program is started for it (lesson 18).
-fn nvidia_gpus() -> u32 {
+/// The GPUs that the kernel driver shows, and that a script may use; no program is started for it
+/// (lesson 18).
+pub fn nvidia_gpus() -> u32 {
     let Ok(entries) = std::fs::read_dir("/proc/driver/nvidia/gpus") else {
         return 0;
     };
@@ -68,7 +69,9 @@ pub fn plan(settings: &SlotSettings, machine: Machine) -> Result<Vec<SlotPlan>, 
     let count = settings
         .count
         .or(if gpus > 0 { gpus } else { machine.cores });
-    let threads = settings.threads.or((machine.cores / count).max(1));
+    // A GPU is given its work by one thread.
+    let automatic = if gpus > 0 { 1 } else { machine.cores / count };
+    let threads = settings.threads.or(automatic.max(1));
     Ok((0..count)
         .map(|slot| SlotPlan {
             device: if gpus > 0 {
@@ -121,11 +124,9 @@ mod tests {
             count: Auto::Is(5),
             ..SlotSettings::default()
         };
-        let devices: Vec<String> = plan(&five, machine(16, 2))
-            .unwrap()
-            .into_iter()
-            .map(|slot| slot.device)
-            .collect();
+        let slots = plan(&five, machine(16, 2)).unwrap();
+        assert!(slots.iter().all(|slot| slot.threads == 1));
+        let devices: Vec<&str> = slots.iter().map(|slot| slot.device.as_str()).collect();
         assert_eq!(devices, ["cuda:0", "cuda:1", "cuda:0", "cuda:1", "cuda:0"]);
     }
 

@@ -16,11 +16,12 @@ use crate::experiment::{ExperimentId, Metrics};
 use crate::failure::Failure;
 use crate::finding::Finding;
 use crate::graph::Graph;
+use crate::settings::Precision;
 use crate::treatment::Execution;
 use crate::value::Value;
 
 /// The version that both sides must speak.
-pub const PROTOCOL_VERSION: u32 = 5;
+pub const PROTOCOL_VERSION: u32 = 6;
 
 /// What the worker trains with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,8 @@ pub enum TrainerSpec {
         device: String,
         /// CPU threads to compute on.
         threads: u32,
+        /// Of products of matrices.
+        precision: Precision,
     },
     /// A closed form or a table of results; its results are marked as such everywhere.
     Surrogate {

@@ -22,7 +22,7 @@ pub use healing::HealingSettings;
 pub use plugins::{BudgetOption, DiversitySettings, PluginSettings, is_bundled};
 pub use portfolio::{PORTFOLIO, PortfolioCost, PortfolioSettings};
 pub use researcher::{AgentKind, OutputFormat, Price, ResearcherSettings};
-pub use trainer::{TrainerKind, TrainerSettings};
+pub use trainer::{Precision, TrainerKind, TrainerSettings};
 pub use verify::VerifySettings;
 
 /// Everything a campaign file says, with defaults filled in and paths resolved.

@@ -8,11 +8,14 @@ use orze_actors::devices::{self, Machine, SlotPlan};
 use orze_actors::equipment::{Equipment, equip};
 use orze_campaign::chaos::Chaos;
 use orze_campaign::protocol::TrainerSpec;
-use orze_campaign::settings::{AgentKind, Auto, PORTFOLIO, ResearcherSettings, TrainerKind};
+use orze_campaign::settings::{
+    AgentKind, Auto, PORTFOLIO, Precision, ResearcherSettings, TrainerKind, TrainerSettings,
+};
 use orze_campaign::{InputError, Settings, Space};
 use orze_ledger::{Identity, LedgerSettings};
 use orze_search::PolicyKind;
 use orze_train::command;
+use orze_train::dataset;
 use orze_train::pack::{Pack, PackSummary};
 use orze_train::surrogate::Surrogate;
 
@@ -119,9 +122,14 @@ pub fn prepare(arguments: &Arguments) -> Result<Prepared, InputError> {
             missing_keys.push(own_file(error));
         }
     }
-    // A script of the user's brings its own way to the GPUs.
-    let uses_gpus = cfg!(feature = "cuda") || settings.trainer.kind == TrainerKind::Command;
-    let slots = devices::plan(&settings.slots, Machine::find(uses_gpus)).map_err(in_file)?;
+    let gpus = match settings.trainer.kind {
+        TrainerKind::Candle => dataset::gpus(),
+        // A script of the user's brings its own way to the GPUs.
+        TrainerKind::Command => devices::nvidia_gpus(),
+        TrainerKind::Surrogate => 0,
+    };
+    let slots = devices::plan(&settings.slots, Machine::with_gpus(gpus)).map_err(in_file)?;
+    verify_precision(&settings.trainer, &slots).map_err(in_file)?;
     let source = match settings
         .trainer_spec("cpu".to_owned(), 1)
         .map_err(in_file)?
@@ -183,6 +191,19 @@ pub fn prepare(arguments: &Arguments) -> Result<Prepared, InputError> {
         binary: program_digest()?,
         missing_keys,
     })
+}
+
+/// A precision that no slot's device has is refused.
+fn verify_precision(trainer: &TrainerSettings, slots: &[SlotPlan]) -> Result<(), InputError> {
+    let on_gpus = slots.iter().all(|slot| slot.device != "cpu");
+    if trainer.precision == Precision::F32 || trainer.kind == TrainerKind::Candle && on_gpus {
+        return Ok(());
+    }
+    Err(InputError::new(
+        "`tf32` is how candle multiplies matrices on a GPU, which this campaign does not",
+    )
+    .at_key("trainer.precision")
+    .hint("leave it out, or train with candle on GPUs (`slots.device = \"cuda\"`)"))
 }
 
 /// Digest of the program that runs: a result names what has measured it.
@@ -267,6 +288,9 @@ impl Prepared {
         let mut digests = self.equipment.digests.clone();
         digests.insert("data".to_owned(), data.clone());
         digests.insert("binary".to_owned(), self.binary.clone());
+        if self.settings.trainer.precision == Precision::Tf32 {
+            digests.insert("precision".to_owned(), "tf32".to_owned());
+        }
         LedgerSettings {
             identity: Identity {
                 campaign: self.settings.campaign.name.clone(),

@@ -2,7 +2,7 @@
 //! features, 15 epochs, batches of 64 (appendix G). The features are noise: what is measured is time.
 //!
 //! ```text
-//! cargo run --release -p orze-train --example paper_sized -- [--threads 2] [--device cuda:0] [encoder]...
+//! cargo run --release -p orze-train --example paper_sized -- [--threads 2] [--device cuda:0] [--tf32] [encoder]...
 //! ```
 //!
 //! Each encoder trains twice in one process; the first run warms up.
@@ -14,9 +14,11 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use orze_campaign::Configuration;
+use orze_campaign::settings::Precision as ProductPrecision;
 use orze_train::dataset::{self, Dataset};
 use orze_train::experiment::{ExperimentInput, run};
 use orze_train::pack::{BackboneSource, ImportRequest, Precision, import};
+use orze_train::precision;
 use orze_train::threads::Threads;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -32,10 +34,12 @@ fn main() -> Anything<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let mut rest = arguments.iter().map(String::as_str);
     let (mut threads, mut device, mut chosen) = (1, "cpu", Vec::new());
+    let mut products = ProductPrecision::F32;
     while let Some(argument) = rest.next() {
         match argument {
             "--threads" => threads = rest.next().ok_or("how many?")?.parse()?,
             "--device" => device = rest.next().ok_or("which device?")?,
+            "--tf32" => products = ProductPrecision::Tf32,
             encoder => chosen.push(encoder),
         }
     }
@@ -46,6 +50,7 @@ fn main() -> Anything<()> {
     let pack = noise(folder.path())?;
     let words = |error: orze_campaign::InputError| error.to_string();
     let device = dataset::device(device).map_err(words)?;
+    precision::set(products, &device).map_err(words)?;
     let dataset = Dataset::open(&pack, device).map_err(words)?;
     let dataset = dataset.on(Threads::new(threads).map_err(words)?);
     println!("encoder     first run s  next run s");

@@ -15,6 +15,7 @@ use orze_campaign::{Check, Failure, FailureKind, Finding};
 use crate::dataset::Dataset;
 use crate::fault;
 use crate::observer::Observer;
+use crate::precision;
 use crate::verify::Step;
 
 mod asked;
@@ -91,7 +92,9 @@ pub fn dimensions(
             }
         };
         probes += 1;
-        audit(&run, job.role, &mut report)?;
+        if job.role != Role::Rounded {
+            audit(&run, job.role, &mut report)?;
+        }
         for &(place, number) in &job.shows {
             let dimension = &request.dimensions[place];
             let value = dimension.probes[number]
@@ -174,7 +177,9 @@ fn train<'a>(
         tested: job.tested,
         micro_batch: job.micro_batch,
     };
-    let run = Run::new(&job.name, &job.probe, setting, observer, &mut |_| alive());
+    let run = precision::during(job.precision, || {
+        Run::new(&job.name, &job.probe, setting, observer, &mut |_| alive())
+    });
     remove(&folder)?;
     run
 }

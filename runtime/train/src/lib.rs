@@ -29,6 +29,7 @@ pub mod optimiser;
 pub mod pack;
 pub mod parameters;
 pub mod pass;
+pub mod precision;
 pub mod recipe;
 pub mod sampling;
 pub mod schedule;

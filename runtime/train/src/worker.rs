@@ -23,6 +23,7 @@ use crate::dataset::{self, Dataset};
 use crate::experiment::{self, ExperimentInput, Progress};
 use crate::fault;
 use crate::memory;
+use crate::precision;
 use crate::surrogate::Surrogate;
 use crate::threads::Threads;
 use crate::verify;
@@ -346,13 +347,13 @@ fn open(spec: &TrainerSpec, tree: &Tree) -> Result<(Trainer, String), Failure> {
             data,
             device,
             threads,
+            precision,
         } => {
-            let device = dataset::device(device)
-                .map_err(|e| fault::of_input(FailureKind::TrainerFault, &e))?;
+            let refused = |e| fault::of_input(FailureKind::TrainerFault, &e);
+            let device = dataset::device(device).map_err(refused)?;
+            precision::set(*precision, &device).map_err(refused)?;
             let dataset = Dataset::open(data, device).map_err(|e| fault::of_pack(data, &e))?;
-            let threads = Threads::new(*threads as usize)
-                .map_err(|e| fault::of_input(FailureKind::TrainerFault, &e))?;
-            let dataset = dataset.on(threads);
+            let dataset = dataset.on(Threads::new(*threads as usize).map_err(refused)?);
             let digest = dataset.pack().digest().to_owned();
             (Trainer::Candle(Box::new(dataset)), digest)
         }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
 use orze_campaign::protocol::{PROTOCOL_VERSION, Reply, Request, TrainRequest, TrainerSpec};
+use orze_campaign::settings::Precision;
 use orze_campaign::{Configuration, Execution, ExperimentId, FailureKind};
 use orze_train::worker::serve;
 
@@ -120,6 +121,7 @@ fn candle() -> Request {
         data: root().join("examples/shoulder/pack"),
         device: "cpu".to_owned(),
         threads: 1,
+        precision: Precision::F32,
     })
 }
 
@@ -263,6 +265,7 @@ fn what_can_not_be_loaded_is_answered_with_the_file_and_a_hint() {
         data: "no/such/pack".into(),
         device: "cpu".to_owned(),
         threads: 1,
+        precision: Precision::F32,
     }));
     let Reply::Failed {
         fence: None,
@@ -280,10 +283,21 @@ fn what_can_not_be_loaded_is_answered_with_the_file_and_a_hint() {
             data: "x".into(),
             device: "cpu".to_owned(),
             threads: 1,
+            precision: Precision::F32,
         },
         memory_mib: None,
     });
     assert!(matches!(worker.reply(), Reply::Failed { fence: None, .. }));
+    worker.ask(&load(TrainerSpec::Candle {
+        data: root().join("examples/shoulder/pack"),
+        device: "cpu".to_owned(),
+        threads: 1,
+        precision: Precision::Tf32,
+    }));
+    let Reply::Failed { failure, .. } = worker.reply() else {
+        panic!("not failed");
+    };
+    assert!(failure.message.contains("trainer.precision"), "{failure}");
     worker.end();
 }
 
@@ -304,6 +318,7 @@ fn a_damaged_pack_is_told_from_a_missing_one() {
         data: folder.path().into(),
         device: "cpu".to_owned(),
         threads: 1,
+        precision: Precision::F32,
     };
     let mut worker = Worker::start();
     worker.ask(&load(spec.clone()));

@@ -210,6 +210,7 @@ impl Settings {
                     data,
                     device,
                     threads,
+                    precision: self.trainer.precision,
                 })
             }
             TrainerKind::Surrogate => {

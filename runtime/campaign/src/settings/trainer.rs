@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// `[trainer]`
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -10,6 +10,8 @@ use serde::Deserialize;
 pub struct TrainerSettings {
     /// Which trainer.
     pub kind: TrainerKind,
+    /// Candle: of the products of matrices on a GPU.
+    pub precision: Precision,
     /// Surrogate: the closed form or table.
     pub file: Option<PathBuf>,
     /// Surrogate: simulated seconds an experiment takes.
@@ -37,6 +39,7 @@ impl Default for TrainerSettings {
     fn default() -> Self {
         Self {
             kind: TrainerKind::Candle,
+            precision: Precision::F32,
             file: None,
             seconds: 0.0,
             noise_sd: 0.0,
@@ -48,6 +51,17 @@ impl Default for TrainerSettings {
             range: [0.0, 1.0],
         }
     }
+}
+
+/// In what the products of matrices are computed; everything else is f32, always.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// f32.
+    #[default]
+    F32,
+    /// The tensor cores of a GPU: operands rounded to ten bits after the leading one, summed in f32.
+    Tf32,
 }
 
 /// The trainers.

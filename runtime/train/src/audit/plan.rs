@@ -1,10 +1,12 @@
 //! Which probes are trained, and how.
 
 use orze_campaign::protocol::{Probe, VerifyRequest};
+use orze_campaign::settings::Precision;
 use orze_campaign::{Configuration, Value};
 
 use super::reference::data::Data;
 use super::sample::Sample;
+use crate::precision;
 
 /// One training of the audit.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +22,8 @@ pub struct Job {
     pub micro_batch: Option<u32>,
     /// Added to the seed.
     pub reseeded: u64,
+    /// In what its products are computed.
+    pub precision: Precision,
     /// The dimensions that it shows, and its place among their probes.
     pub shows: Vec<(usize, usize)>,
     pub role: Role,
@@ -40,6 +44,8 @@ pub enum Role {
     Again,
     /// [`Role::Harsh`] from another seed, which must be another.
     Reseeded,
+    /// [`Role::Plain`] with rounded products, which must be nearly the same, and not quite.
+    Rounded,
 }
 
 /// Least batches of an epoch, so that traces over steps can be told apart.
@@ -72,6 +78,7 @@ pub fn jobs(data: &Data, request: &VerifyRequest, sample: &Sample) -> Vec<Job> {
                 tested: false,
                 micro_batch: None,
                 reseeded: 0,
+                precision: Precision::F32,
                 shows: vec![(place, number)],
                 role: Role::Probe,
             };
@@ -84,6 +91,9 @@ pub fn jobs(data: &Data, request: &VerifyRequest, sample: &Sample) -> Vec<Job> {
     }
     if let Some(base) = request.dimensions.first().and_then(|d| d.probes.first()) {
         let mut own = own(data, base, training);
+        if precision::current() == Precision::Tf32 {
+            own.push(rounded(&own[0]));
+        }
         // A pack may have no test split, or none that can be scored.
         let testable = sample.test.iter().any(|&clip| sample.is_positive(clip));
         own.iter_mut().for_each(|job| job.tested &= testable);
@@ -134,6 +144,7 @@ fn own(data: &Data, base: &Probe, training: usize) -> Vec<Job> {
         tested: false,
         micro_batch: None,
         reseeded: 0,
+        precision: Precision::F32,
         shows: Vec::new(),
         role,
     };
@@ -217,6 +228,17 @@ fn own(data: &Data, base: &Probe, training: usize) -> Vec<Job> {
         job("many mixed batches", mixed, Role::Probe),
         job("a high learning rate", restless, Role::Probe),
     ]
+}
+
+/// A training in the precision of the campaign's products; all others are held against references that
+/// round nothing.
+fn rounded(plain: &Job) -> Job {
+    Job {
+        name: format!("{}, in tf32", plain.name),
+        precision: Precision::Tf32,
+        role: Role::Rounded,
+        ..plain.clone()
+    }
 }
 
 /// A configuration with another loss, and no other loss's parameters.

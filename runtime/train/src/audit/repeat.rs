@@ -62,6 +62,11 @@ impl Repeats {
                     same(harsh, &Kept::of(run), exact, &name, report);
                 }
             }
+            Role::Rounded => {
+                if let Some(plain) = &self.plain {
+                    rounded(plain, &Kept::of(run), &name, report);
+                }
+            }
             Role::Reseeded => {
                 if let Some(harsh) = &self.harsh {
                     another(harsh, &Kept::of(run), &name, report);
@@ -118,6 +123,25 @@ fn same(first: &Kept, again: &Kept, exact: bool, name: &str, report: &mut Report
             loss(again)
         );
         report.stop(Check::Repeat, "seed", message, name);
+    }
+}
+
+/// Products in TF32 are off by some thousandths. When nothing at all is, they were not in TF32.
+fn rounded(plain: &Kept, rounded: &Kept, name: &str, report: &mut Report) {
+    if plain.losses == rounded.losses {
+        let message = "with `tf32` everything is as with `f32`: this GPU has no such products, or they \
+                       are not used";
+        report.stop(Check::Wiring, "trainer.precision", message.to_owned(), name);
+    }
+    let near = |a: f64, b: f64| (a - b).abs() <= 1e-2 * (a.abs() + b.abs());
+    let (first, then) = (plain.losses.first(), rounded.losses.first());
+    if !first.zip(then).is_some_and(|(&a, &b)| near(a, b)) {
+        let message = format!(
+            "the first batch has a loss of {}, and of {} with `tf32`",
+            number(first.copied()),
+            number(then.copied())
+        );
+        report.stop(Check::Parity, "trainer.precision", message, name);
     }
 }
 

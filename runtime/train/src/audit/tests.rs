@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use orze_campaign::protocol::{DimensionProbes, Probe};
+use orze_campaign::settings::Precision;
 use orze_campaign::{Configuration, Severity, Value};
 
 use super::*;
@@ -121,22 +122,50 @@ fn a_dimension_that_the_trainer_refuses_is_named() {
     );
 }
 
-/// A run of the trainer as it is, to be changed by hand.
-fn with_run(configuration: Configuration, check: impl FnOnce(&mut Run<'_>)) {
+/// On a CPU nothing is rounded: a training that should have been is seen.
+#[test]
+fn products_that_are_not_rounded_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let dataset = testing::dataset(folder.path());
     let request = request(folder.path(), Vec::new());
     let material = Material::new(&dataset, &request, sample::TRAINING).unwrap();
-    let job = Job {
+    let (mut report, mut repeats) = (Report::default(), Repeats::default());
+    for role in [Role::Plain, Role::Rounded] {
+        let job = job(base("retnet"), role);
+        let mut go_on = || ControlFlow::Continue(());
+        let watched = (&job, &Observer::default());
+        let run = train(&material, &request, watched, &mut go_on).unwrap();
+        repeats.add(run, role, &dataset, &mut report);
+    }
+    let findings = report.findings();
+    let found: Vec<_> = findings
+        .iter()
+        .map(|f| (f.check, f.subject.as_str()))
+        .collect();
+    assert_eq!(found, [(Check::Wiring, "trainer.precision")]);
+}
+
+fn job(configuration: Configuration, role: Role) -> Job {
+    Job {
         name: "a probe".to_owned(),
         probe: probe(configuration),
         wide: false,
         tested: false,
         micro_batch: None,
         reseeded: 0,
+        precision: Precision::F32,
         shows: Vec::new(),
-        role: Role::Plain,
-    };
+        role,
+    }
+}
+
+/// A run of the trainer as it is, to be changed by hand.
+fn with_run(configuration: Configuration, check: impl FnOnce(&mut Run<'_>)) {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = testing::dataset(folder.path());
+    let request = request(folder.path(), Vec::new());
+    let material = Material::new(&dataset, &request, sample::TRAINING).unwrap();
+    let job = job(configuration, Role::Plain);
     let mut go_on = || ControlFlow::Continue(());
     check(
         &mut train(
