@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use orze_tests::{Campaign, stderr, workers_of};
+use orze_tests::{Campaign, Running, orze, stderr, workers_of};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
@@ -226,6 +226,22 @@ fn a_second_interrupt_stops_at_once() {
     running.wait_for("stopping");
     running.signal(Signal::SIGINT);
     assert_eq!(running.wait().code(), Some(130));
+}
+
+/// The supervisor fails at the very message that should have stopped it, and the next one knows.
+#[test]
+fn an_interrupt_is_not_lost_with_the_supervisor_that_was_told() {
+    let campaign = Campaign::surrogate(10_000, 0.1, "[slots]\ncount = 2");
+    let mut command = orze(&["--config", campaign.file(), "--progress", "plain"]);
+    command.env("ORZE_CHAOS", "panic.Campaign.Stop=1");
+    let running = Running::start(command);
+    running.wait_for("objective");
+    running.signal(Signal::SIGINT);
+    running.wait_for("the supervisor failed");
+    let runtime = running.pid();
+    assert_eq!(running.wait().code(), Some(130));
+    assert_eq!(workers_of(runtime), [0; 0]);
+    assert!(campaign.command(&["ledger", "check"]).status.success());
 }
 
 #[test]

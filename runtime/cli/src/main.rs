@@ -18,6 +18,7 @@ mod prepare;
 mod report;
 mod reproduce;
 mod run;
+mod signals;
 mod simulate;
 mod status;
 mod trial;

@@ -17,7 +17,6 @@ use orze_actors::{Campaign, Context, Ending, StopReason, View, process};
 use orze_campaign::Status;
 use orze_ledger::{Entry, Ledger, Reader};
 use ractor::Actor;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tracing_subscriber::EnvFilter;
 
@@ -26,6 +25,7 @@ use crate::live::{self, Goal, Screen, duration, shown};
 use crate::outcome::Done;
 use crate::prepare::{Prepared, prepare};
 use crate::report;
+use crate::signals::Signals;
 use crate::verification::{self, Verified};
 
 /// Runs the campaign to its end, writes the report and prints the leaderboard.
@@ -74,15 +74,17 @@ pub fn campaign(
     verified: Option<&Verified>,
 ) -> anyhow::Result<Ending> {
     let policy = restarts(prepared);
+    // Watched from the beginning, so that no Ctrl-C goes by.
+    let signals = Signals::watch().context("signals can't be watched")?;
     let (began, mut failures) = (Instant::now(), FailureHistory::default());
     loop {
-        if let Some(ending) = supervise(prepared, screen, verified)? {
+        if let Some(ending) = supervise(prepared, screen, verified, signals.clone())? {
             return Ok(ending);
         }
         match failures.failed(&policy, began.elapsed()) {
             Verdict::Restart(wait) => {
                 screen.line("the supervisor failed and is started again");
-                if interrupted_within(wait)? {
+                if interrupted_within(wait, signals.clone())? {
                     return Ok(StopReason::Interrupted);
                 }
             }
@@ -95,16 +97,13 @@ pub fn campaign(
     }
 }
 
-/// Waits so long; `true` at once when the user ends the run meanwhile.
-fn interrupted_within(wait: Duration) -> anyhow::Result<bool> {
+/// Waits so long; `true` at once when the user ends the run meanwhile, or has before.
+fn interrupted_within(wait: Duration, mut signals: Signals) -> anyhow::Result<bool> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("the asynchronous runtime could not be started")?;
-    runtime.block_on(async {
-        let mut signals = Signals::watch().context("signals can't be watched")?;
-        Ok(tokio::time::timeout(wait, signals.next()).await.is_ok())
-    })
+    runtime.block_on(async { Ok(tokio::time::timeout(wait, signals.next()).await.is_ok()) })
 }
 
 fn restarts(prepared: &Prepared) -> RestartPolicy {
@@ -121,6 +120,7 @@ fn supervise(
     prepared: &Prepared,
     screen: &Screen,
     verified: Option<&Verified>,
+    signals: Signals,
 ) -> anyhow::Result<Option<Ending>> {
     let settings = &prepared.settings;
     let folder = &settings.campaign.directory;
@@ -156,8 +156,6 @@ fn supervise(
         .build()
         .context("the asynchronous runtime could not be started")?;
     runtime.block_on(async {
-        // Watched from the beginning, so that no Ctrl-C goes by.
-        let signals = Signals::watch().context("signals can't be watched")?;
         end_leftovers(&mut ledger, screen).await?;
         screen.line(&introduction(prepared));
         if prepared.chaos.is_some() {
@@ -275,33 +273,6 @@ fn introduction(prepared: &Prepared) -> String {
         prepared.space.discrete_cardinality(),
         shown(&settings.campaign.directory)
     )
-}
-
-/// Ctrl-C and SIGTERM, watched from one moment on.
-pub struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    /// Watches from now on, inside an asynchronous runtime.
-    ///
-    /// # Errors
-    /// When the system gives no handler.
-    pub fn watch() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    /// Waits for the next of them.
-    pub async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }
 
 /// The first Ctrl-C (or SIGTERM) ends the run cleanly, the second one at once.

@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use crate::prepare::Prepared;
-use crate::run::Signals;
+use crate::signals::Signals;
 
 /// How long a worker gets to end by itself.
 const PATIENCE: Duration = Duration::from_secs(10);
