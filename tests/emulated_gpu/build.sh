@@ -9,7 +9,7 @@ root=$(cd "$here/../.." && pwd)
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
 shift
-mkdir -p "$out"/{bin,lib/kernels,include,nvvm,work}
+mkdir -p "$out"/{bin,lib/kernels,include,nvvm,objects}
 [ -e "$out/lib64" ] || ln -s lib "$out/lib64"
 
 # Where cargo keeps the sources of a dependency.
@@ -59,8 +59,8 @@ library() {
     stale "$so" "$@" "$here"/*.h "$here/build.sh" || return 0
     local objects=() file
     for file in "$@"; do
-        g++ "${flags[@]}" -c "$file" -o "$out/work/$name-$(basename "$file" .cpp).o"
-        objects+=("$out/work/$name-$(basename "$file" .cpp).o")
+        g++ "${flags[@]}" -c "$file" -o "$out/objects/$name-$(basename "$file" .cpp).o"
+        objects+=("$out/objects/$name-$(basename "$file" .cpp).o")
     done
     # What cudarc declares and nobody wrote aborts by name.
     {
@@ -70,9 +70,9 @@ library() {
                 { [ ${#objects[@]} -gt 0 ] && grep -vxFf <(nm --defined-only "${objects[@]}" | awk 'NF == 3 { print $3 }') || cat; } |
                 sed -E 's/.*/__attribute__((visibility("default"))) void &(void) { emulated_abort("%s is not emulated", "&"); }/'
         fi
-    } > "$out/work/$name-rest.c"
-    gcc -O1 -fPIC -fno-builtin -c "$out/work/$name-rest.c" -o "$out/work/$name-rest.o"
-    g++ -shared -Wl,-soname,"$soname" -o "$so.new" "${objects[@]}" "$out/work/$name-rest.o" -L"$out/lib" $links -ldl -pthread
+    } > "$out/objects/$name-rest.c"
+    gcc -O1 -fPIC -fno-builtin -c "$out/objects/$name-rest.c" -o "$out/objects/$name-rest.o"
+    g++ -shared -Wl,-soname,"$soname" -o "$so.new" "${objects[@]}" "$out/objects/$name-rest.o" -L"$out/lib" $links -ldl -pthread
     mv "$so.new" "$so"
     ln -sf "$soname" "$out/lib/$name.so"
 }
@@ -89,8 +89,8 @@ if stale "$out/lib/static_kernels.o" "$here/build.sh" "$candle/src/ffi.rs"; then
         echo '#include <stdio.h>'
         echo '#include <stdlib.h>'
         grep -oE 'pub fn [A-Za-z0-9_]+' "$candle/src/ffi.rs" | sed -E 's/pub fn (.*)/void \1(void) { fputs("emulated GPU: \1 is not emulated\\n", stderr); abort(); }/'
-    } > "$out/work/static_kernels.c"
-    gcc -O1 -fPIC -c "$out/work/static_kernels.c" -o "$out/lib/static_kernels.o"
+    } > "$out/objects/static_kernels.c"
+    gcc -O1 -fPIC -c "$out/objects/static_kernels.c" -o "$out/lib/static_kernels.o"
 fi
 cp "$here/include/cuda.h" "$out/include/"
 stale "$out/bin/nvcc" "$here/nvcc" && install -m 755 "$here/nvcc" "$out/bin/nvcc"
@@ -99,35 +99,35 @@ stale "$out/bin/nvcc" "$here/nvcc" && install -m 755 "$here/nvcc" "$out/bin/nvcc
 sanitize=()
 [ -z "${SANITIZE:-}" ] || sanitize=(-fsanitize=undefined -fno-sanitize=vptr -fno-sanitize-recover=all)
 kernels() {
-    local file=$1 arch=$2 name work
+    local file=$1 arch=$2 name base
     name=$(basename "$(dirname "$file")")+$(basename "$file" .cu)
-    work=$out/work/$name
-    g++ -x c++ -E -std=c++17 -D__CUDA_ARCH__="$arch" -include "$here/shim.h" -I "$here" -I "$here/include" "$file" > "$work.raw"
+    base=$out/objects/$name
+    g++ -x c++ -E -std=c++17 -D__CUDA_ARCH__="$arch" -include "$here/shim.h" -I "$here" -I "$here/include" "$file" > "$base.raw"
     # Kernels by name, each with its launch bound; only those with C linkage can be looked up.
-    sed '/^#/d' "$work.raw" | tr '\n' ' ' > "$work.flat"
+    sed '/^#/d' "$base.raw" | tr '\n' ' ' > "$base.flat"
     local linkage='extern *"C" *'
-    grep -qE 'extern *"C" *\{' "$work.flat" && linkage='(extern *"C" *)?'
-    { grep -oE "$linkage(__emulated_bounds__ *\(([^()]|\([^()]*\))*\) *)?__emulated_kernel__ [^;{}]*\(" "$work.flat" || true; } |
+    grep -qE 'extern *"C" *\{' "$base.flat" && linkage='(extern *"C" *)?'
+    { grep -oE "$linkage(__emulated_bounds__ *\(([^()]|\([^()]*\))*\) *)?__emulated_kernel__ [^;{}]*\(" "$base.flat" || true; } |
         sed -nE '/__emulated_bounds__/! s/^/__emulated_bounds__(0) /
             s/(.*)__emulated_bounds__ *\( *([^,()]+)([^()]|\([^()]*\))*\)(.*)/\1 \4 #\2/
-            s/.*void +([A-Za-z_][A-Za-z0-9_]*) *\(.*#(.*)$/\1 \2/p' | sort -u > "$work.names"
+            s/.*void +([A-Za-z_][A-Za-z0-9_]*) *\(.*#(.*)$/\1 \2/p' | sort -u > "$base.names"
     sed -E 's/__emulated_kernel__//g
         s/__emulated_bounds__ *\(([^()]|\([^()]*\))*\)//g
         s/extern +__emulated_shared__ +(alignas *\([^()]*\) *)?([^;]*[^;A-Za-z0-9_])([A-Za-z_][A-Za-z0-9_]*) *\[ *\] *;/\2 * const \3 = reinterpret_cast<\2 *>(emulated_dynamic_shared);/g
-        s/__emulated_shared__/static/g' "$work.raw" > "$work.ii"
+        s/__emulated_shared__/static/g' "$base.raw" > "$base.ii"
     {
         echo '# 1 "table of kernels"'
         echo 'namespace { constexpr emulated::Kernel kernels[] = {'
-        sed -E 's/^([^ ]+) (.*)$/emulated::Threads<\1>::kernel("\1", \2),/' "$work.names"
+        sed -E 's/^([^ ]+) (.*)$/emulated::Threads<\1>::kernel("\1", \2),/' "$base.names"
         echo '{nullptr, nullptr, 0, nullptr, 0}}; }'
         echo 'extern "C" __attribute__((visibility("hidden"))) char __bss_start[], _end[];'
         echo 'extern "C" __attribute__((visibility("default"))) const emulated::Module emulated_module = {kernels, sizeof kernels / sizeof *kernels - 1, __bss_start, _end};'
-    } >> "$work.ii"
+    } >> "$base.ii"
     g++ -x c++-cpp-output -std=c++17 -O2 -g -fPIC -fvisibility=hidden -fno-exceptions -fno-rtti -fno-gnu-unique \
-        -fno-strict-aliasing -w "${sanitize[@]}" -c "$work.ii" -o "$work.o"
-    g++ -shared -nostartfiles "${sanitize[@]}" -o "$work.so" "$work.o" -L"$out/lib" -lcuda -lm
-    mv "$work.so" "$out/lib/kernels/$name.so"
-    echo "$name: $(wc -l < "$work.names") kernels"
+        -fno-strict-aliasing -w "${sanitize[@]}" -c "$base.ii" -o "$base.o"
+    g++ -shared -nostartfiles "${sanitize[@]}" -o "$base.so" "$base.o" -L"$out/lib" -lcuda -lm
+    mv "$base.so" "$out/lib/kernels/$name.so"
+    echo "$name: $(wc -l < "$base.names") kernels"
 }
 # The kernels of the files of a folder that changed.
 folder() {
@@ -143,7 +143,7 @@ folder() {
     done
 }
 # Another way to compile makes all kernels stale.
-mode=$out/work/mode
+mode=$out/objects/mode
 [ "$(cat "$mode" 2>/dev/null)" = "sanitize=${SANITIZE:-}" ] || echo "sanitize=${SANITIZE:-}" > "$mode"
 
 folder "$candle/src" 900 affine binary cast conv fill indexing reduce sort ternary unary

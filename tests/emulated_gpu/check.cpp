@@ -25,6 +25,9 @@ int cuModuleGetFunction(void**, void*, const char*);
 int cuFuncSetAttribute(void*, int, int);
 int cuLaunchKernel(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*, void**, void**);
 int cuMemPoolCreate(void*, void*);
+int cuStreamCreate(void**, unsigned);
+int cuStreamSynchronize(void*);
+int cuMemsetD8Async(uint64_t, unsigned char, size_t, void*);
 }
 
 namespace {
@@ -119,6 +122,16 @@ void refused() {
     need(cuModuleGetFunction(&found, module, "affine_f32") == 500, "a kernel of another file was found");
 }
 
+// A buffer filled by one stream and then by another, which is or is not told to wait.
+void two_streams(bool waits) {
+    void *first, *second;
+    need(cuStreamCreate(&first, 0) == 0 && cuStreamCreate(&second, 0) == 0, "streams");
+    const auto at = unset(4);
+    need(cuMemsetD8Async(at, 1, 16, first) == 0, "fill");
+    if (waits) need(cuStreamSynchronize(first) == 0, "wait");
+    need(cuMemsetD8Async(at, 2, 16, second) == 0, "fill");
+}
+
 struct Case {
     const char* name;
     void (*run)();
@@ -147,6 +160,8 @@ const Case CASES[] = {
     {"freed memory", [] { auto at = unset(N); cuMemFree_v2(at); launch("early_exit", 1, N, 0, at); }, "kernel early_exit: argument 0", "0"},
     {"copy too long", [] { read(unset(4), 5); }, "20 bytes from byte 0 of an allocation of 16 bytes", "0"},
     {"device memory as the host's", [] { auto at = unset(4); cuMemcpyHtoD_v2(at, reinterpret_cast<void*>(at), 16); }, "is on the device, not on the host", "0"},
+    {"streams in order", [] { two_streams(true); }, nullptr, "0"},
+    {"streams in no order", [] { two_streams(false); }, "memset: an allocation of 16 bytes was used by another stream", "0"},
     {"a call that is not emulated", [] { cuMemPoolCreate(nullptr, nullptr); }, "cuMemPoolCreate is not emulated", "0"},
 };
 

@@ -35,7 +35,7 @@ def main() -> None:
         one, two = (run(program, encoder, steps) for steps in (1, 2))
         step = {name: two[name] - one[name] for name in two if isinstance(two[name], int)}
         names = ["launches", "gemms", "memsets", "to_device", "to_host", "on_device", "synchronisations"]
-        names += ["event_waits", "allocations", "unordered_uses_by_another_stream"]
+        names += ["event_waits", "allocations"]
         print(f"{encoder}: " + ", ".join(f"{step[name]} {name}" for name in names))
         by_kernel = {name: launches(two, name) - launches(one, name) for name in two["kernels"]}
         most = sorted(by_kernel.items(), key=lambda of: -of[1])[:8]

@@ -18,7 +18,6 @@ constexpr const char* NAMES[] = {
     "launches", "gemms", "memsets", "random_fills",
     "to_device", "to_device_bytes", "to_host", "to_host_bytes", "on_device", "on_device_bytes",
     "synchronisations", "event_waits", "events", "allocations", "allocated_bytes",
-    "unordered_uses_by_another_stream",
 };
 static_assert(sizeof NAMES / sizeof *NAMES == size_t(Count::last));
 

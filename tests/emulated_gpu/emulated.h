@@ -37,7 +37,7 @@ void note_all_waited();
 enum class Count {
     launches, gemms, fills, random_fills,
     to_device, to_device_bytes, to_host, to_host_bytes, on_device, on_device_bytes,
-    synchronisations, event_waits, events, allocations, allocated_bytes, hazards,
+    synchronisations, event_waits, events, allocations, allocated_bytes,
     last
 };
 

@@ -75,10 +75,11 @@ void check(uintptr_t base, const Allocation& found, const char* who) {
             emulated_abort("%s: byte %td of an allocation of %zu bytes was written to", who, at - data, found.bytes);
 }
 
-void note_use(Allocation& found) {
+void note_use(Allocation& found, const char* who) {
     if (found.kind != Kind::device) return;
     // Without a wait in between, two streams are not ordered.
-    if (found.user && found.user != stream_in_use && waits()[found.user] == found.waits) emulated_count(Count::hazards, 1);
+    if (found.user && found.user != stream_in_use && waits()[found.user] == found.waits)
+        emulated_abort("%s: an allocation of %zu bytes was used by another stream, which was not waited for", who, found.bytes);
     found.user = stream_in_use;
     found.waits = waits()[stream_in_use];
 }
@@ -148,7 +149,7 @@ EMULATED_API void emulated_need_device(const void* at, size_t bytes, const char*
     if (uintptr_t(at) + bytes > found->first + found->second.bytes)
         emulated_abort("%s: %zu bytes from byte %zu of an allocation of %zu bytes", who, bytes,
                        size_t(uintptr_t(at) - found->first), found->second.bytes);
-    note_use(found->second);
+    note_use(found->second, who);
 }
 
 EMULATED_API void emulated_need_host(const void* at, const char* who) {
@@ -164,7 +165,7 @@ void check_argument(const void* at, const char* kernel, uint32_t argument) {
     if (found == allocations().end())
         emulated_abort("kernel %s: argument %u, %p, points to nothing on the device", kernel, argument, at);
     check(found->first, found->second, kernel);
-    note_use(found->second);
+    note_use(found->second, kernel);
 }
 
 void check_guards(const void* at, const char* kernel) {
